@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! `vardpuls-agent`: parse, load, run.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vardpuls_agent::cli::main()
+}

@@ -1,0 +1,201 @@
+//! The command line: which command, on which config, and what is printed.
+//!
+//! Results go to standard output, everything else to standard error. The exit status is 0, 1 when
+//! something is wrong, 2 for a command line that cannot be read.
+
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info};
+use tracing_subscriber::EnvFilter;
+use vardpuls_shared::clock::Clock;
+use vardpuls_shared::key::SigningKey;
+
+use crate::card::Card;
+use crate::config::Config;
+use crate::{Agent, check, outbox, preview, signer, status};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "vardpuls-agent",
+    version,
+    about = "Reports a hospital's ward occupancy, signed, and keeps each report until it is receipted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The config file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/vardpuls/agent.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Report until told to stop (SIGTERM); SIGHUP reloads the config.
+    Run,
+    /// Check config, key and outbox folder, and read every source once. Sends nothing.
+    Check {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the exact bytes that would be sent, and what each means. Sends nothing.
+    Preview {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the signing key and print the enrolment card for the centre.
+    Keygen {
+        /// Make no key; print the card of the key that is there.
+        #[arg(long)]
+        card_only: bool,
+    },
+    /// Ask the running agent how it is; without one, show what the outbox holds.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Reads the command line, does it, prints what went wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(e) => {
+            let mut text = e.to_string();
+            let mut cause = e.source();
+            while let Some(e) = cause {
+                // Many errors already say their cause.
+                let more = e.to_string();
+                if !text.contains(&more) {
+                    text = format!("{text}: {more}");
+                }
+                cause = e.source();
+            }
+            eprintln!("vardpuls-agent: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
+    match cli.command {
+        Command::Run => {
+            let config = Config::load(&cli.config)?;
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(config, &cli.config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { json } => Ok(check::run(&cli.config, json)),
+        Command::Preview { json } => {
+            print!("{}", preview::run(&Config::load(&cli.config)?, &Clock::System, json)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Keygen { card_only } => keygen(&Config::load(&cli.config)?, card_only),
+        Command::Status { json } => show_status(&Config::load(&cli.config)?, json),
+    }
+}
+
+async fn serve(config: Config, path: &Path) -> Result<(), Box<dyn Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let agent = Agent::open(config, Clock::System).await?;
+    let (reload, reloads) = mpsc::channel(1);
+    let shutdown = CancellationToken::new();
+    let mut work = std::pin::pin!(agent.run(reloads, shutdown.clone()));
+    tell_service_manager(&[NotifyState::Ready]);
+    loop {
+        tokio::select! {
+            () = &mut work => return Ok(()),
+            _ = terminate.recv() => stop("SIGTERM", &shutdown),
+            _ = interrupt.recv() => stop("SIGINT", &shutdown),
+            _ = hangup.recv() => {
+                let mut reloading = vec![NotifyState::Reloading];
+                reloading.extend(NotifyState::monotonic_usec_now().ok());
+                tell_service_manager(&reloading);
+                match Config::load(path) {
+                    // A full queue holds a config that was read a moment ago; this one is asked for again.
+                    Ok(config) => if reload.try_send(config).is_err() {
+                        error!("a reload is still under way; send SIGHUP again");
+                    },
+                    Err(e) => error!(error = %e, "reload: the old config stays"),
+                }
+                tell_service_manager(&[NotifyState::Ready]);
+            }
+        }
+    }
+}
+
+fn stop(signal: &str, shutdown: &CancellationToken) {
+    info!(signal, "stopping");
+    tell_service_manager(&[NotifyState::Stopping]);
+    shutdown.cancel();
+}
+
+fn tell_service_manager(state: &[NotifyState<'_>]) {
+    // Without a service manager there is nobody to tell.
+    if let Err(e) = sd_notify::notify(state) {
+        debug!(error = %e, "service manager not told");
+    }
+}
+
+fn keygen(config: &Config, card_only: bool) -> Result<ExitCode, Box<dyn Error>> {
+    let path = &config.key_file;
+    if !card_only {
+        let pem = SigningKey::generate_pem()?;
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let mut file = made.map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => format!(
+                "key-file {}: there is a key already, and it is not overwritten; keygen --card-only prints its card. \
+                 To change keys, move the old one away, make a new one and have its card enrolled",
+                path.display()
+            ),
+            _ => format!("key-file {}: {e}; check that its folder is there and can be written to", path.display()),
+        })?;
+        file.write_all(pem.as_bytes()).and_then(|()| file.sync_all())?;
+    }
+    let key = signer::read_key(path)?;
+    let card = Card::new(config.hospital.clone(), config.name.clone(), config.region.clone(), key.public());
+    print!("{}", card.to_toml());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_status(config: &Config, json: bool) -> Result<ExitCode, Box<dyn Error>> {
+    let socket = status::socket(&config.state_dir);
+    let asked = status::ask(&config.state_dir)
+        .map_err(|e| format!("{}: {e}; status must be asked as the agent's user or root", socket.display()))?;
+    if let Some(status) = asked {
+        if json {
+            println!("{}", serde_json::to_string_pretty(&status)?);
+        } else {
+            print!("{}", status::render(&status));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let contents = outbox::inspect(&config.state_dir)?;
+    match (json, contents) {
+        (true, contents) => println!("{}", serde_json::to_string_pretty(&contents)?),
+        (false, Some(contents)) => {
+            println!("no agent runs on {}; its outbox holds:", config.state_dir.display());
+            print!("{}", status::render_contents(&contents));
+        }
+        (false, None) => {
+            println!("no agent runs on {}, and none ever did: there is no outbox", config.state_dir.display());
+        }
+    }
+    Ok(ExitCode::FAILURE)
+}

@@ -1,0 +1,387 @@
+//! The agent's config: one strict TOML file for one hospital.
+//!
+//! In: the file. Out: a [`Config`] in which everything that can be checked without touching the
+//! machine is already right, so that the rest of the agent asks no further questions of it.
+//! Relative paths are relative to the config file. Errors name file, line and key, and say what is
+//! right.
+
+mod document;
+mod source;
+mod ward;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use vardpuls_shared::hospital::{HospitalId, RegionCode};
+use vardpuls_shared::key::PublicKey;
+use vardpuls_shared::report::MAX_VALID_FOR;
+use vardpuls_shared::roster::{MAX_NAME, Roster};
+
+pub use document::Place;
+pub use source::{SourceConfig, SourceKind};
+pub use ward::WardConfig;
+
+use document::{Document, Step::Key};
+
+use crate::outbox::Limits;
+use crate::reporter::Policy;
+
+/// Why a config cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {reason}; check the path and that the agent's user may read it", file.display())]
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// A key or its value is wrong.
+    #[error("{}, {place}: {problem}", file.display())]
+    Wrong {
+        /// Which file.
+        file: PathBuf,
+        /// Where in it.
+        place: Place,
+        /// What is wrong, and what is right.
+        problem: String,
+    },
+}
+
+/// The whole config.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// Who reports.
+    pub hospital: HospitalId,
+    /// What people call the hospital; for the enrolment card.
+    pub name: String,
+    /// The region, as the centre's nation file names it.
+    pub region: RegionCode,
+    /// Where the outbox and the status socket lie.
+    pub state_dir: PathBuf,
+    /// The hospital's private key, PKCS#8 PEM, mode 0600.
+    pub key_file: PathBuf,
+    /// Whose receipts are believed.
+    pub centre_key: PublicKey,
+    /// The way to the centre.
+    pub broker: Broker,
+    /// When reports are made.
+    pub report: ReportConfig,
+    /// What is kept until it is receipted.
+    pub outbox: OutboxConfig,
+    /// The wards, by rising index.
+    pub wards: Vec<WardConfig>,
+    /// Where counts are read, in the order of the file.
+    pub sources: Vec<SourceConfig>,
+}
+
+/// The way to the centre.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broker {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// User name and password.
+    pub login: Option<Login>,
+    /// `mqtts`: TLS; none for `mqtt`.
+    pub tls: Option<Tls>,
+}
+
+/// A login at the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// User name.
+    pub username: String,
+    /// The file that holds the password; a line break at its end does not count.
+    pub password_file: PathBuf,
+}
+
+/// TLS towards the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Whom to trust, PEM.
+    pub ca_file: PathBuf,
+    /// The agent's own certificate.
+    pub client: Option<ClientCert>,
+}
+
+/// A client certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCert {
+    /// The certificate chain, PEM.
+    pub cert_file: PathBuf,
+    /// Its private key, PEM.
+    pub key_file: PathBuf,
+}
+
+/// When reports are made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ReportConfig {
+    /// A report at least this often.
+    #[serde(deserialize_with = "duration")]
+    pub heartbeat: Duration,
+    /// Never two reports closer than this.
+    #[serde(deserialize_with = "duration")]
+    pub min_gap: Duration,
+    /// A random time of up to this is added to the heartbeat, so that a country does not report in step.
+    #[serde(deserialize_with = "duration")]
+    pub jitter: Duration,
+    /// For how long the counts may be relied on, from when they were observed.
+    #[serde(deserialize_with = "duration")]
+    pub valid_for: Duration,
+}
+
+/// What is kept until it is receipted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OutboxConfig {
+    /// Older reports are dropped.
+    #[serde(deserialize_with = "duration")]
+    pub max_age: Duration,
+    /// Bytes of signed reports; beyond it the oldest are dropped.
+    pub max_bytes: u64,
+    /// Reports a second after an outage, behind the newest.
+    pub backlog_rate: u32,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        ReportConfig { heartbeat: SECOND * 60, min_gap: SECOND * 2, jitter: SECOND, valid_for: SECOND * 180 }
+    }
+}
+
+impl Default for OutboxConfig {
+    fn default() -> Self {
+        OutboxConfig { max_age: SECOND * 86_400 * 14, max_bytes: 64 << 20, backlog_rate: 50 }
+    }
+}
+
+/// The document as it is written, without wards and sources.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Head {
+    hospital: HospitalId,
+    name: String,
+    region: RegionCode,
+    state_dir: PathBuf,
+    key_file: PathBuf,
+    #[serde(deserialize_with = "public_key")]
+    centre_key: PublicKey,
+    broker: BrokerTable,
+    #[serde(default)]
+    report: ReportConfig,
+    #[serde(default)]
+    outbox: OutboxConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct BrokerTable {
+    url: String,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    client_cert_file: Option<PathBuf>,
+    client_key_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads and checks a config file.
+    pub fn load(file: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|e| ConfigError::Unreadable { file: file.to_owned(), reason: e.to_string() })?;
+        Config::parse(file, &text)
+    }
+
+    /// Checks the text of a config; `file` is what errors call it and what relative paths are relative to.
+    pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
+        let document = Document::parse(file, text)?;
+        let base = file.parent().unwrap_or(Path::new(""));
+        let head: Head = document.table(&[], &["ward", "source"])?;
+        if head.name.trim().is_empty() || head.name.len() > MAX_NAME {
+            return Err(document.wrong(&[Key("name")], format!("must have 1 to {MAX_NAME} bytes")));
+        }
+        head.report.check(&document)?;
+        head.outbox.check(&document)?;
+        let broker = head.broker.check(&document, base)?;
+        let wards = ward::read(&document)?;
+        let sources = source::read(&document, base, &wards)?;
+        Ok(Config {
+            file: file.to_owned(),
+            hospital: head.hospital,
+            name: head.name,
+            region: head.region,
+            state_dir: base.join(head.state_dir),
+            key_file: base.join(head.key_file),
+            centre_key: head.centre_key,
+            broker,
+            report: head.report,
+            outbox: head.outbox,
+            wards,
+            sources,
+        })
+    }
+
+    /// The roster of the wards.
+    pub fn roster(&self) -> Roster {
+        Roster::new(self.hospital.clone(), self.wards.iter().map(|w| w.ward.clone()).collect())
+    }
+}
+
+impl fmt::Display for Broker {
+    /// As an url, without the login.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls.is_some() { "mqtts" } else { "mqtt" };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl ReportConfig {
+    /// When the reporter makes reports.
+    pub fn policy(&self) -> Policy {
+        Policy { heartbeat: self.heartbeat, min_gap: self.min_gap, jitter: self.jitter }
+    }
+
+    fn check(&self, document: &Document<'_>) -> Result<(), ConfigError> {
+        let wrong = |key, problem: String| Err(document.wrong(&[Key("report"), Key(key)], problem));
+        if self.heartbeat < SECOND {
+            return wrong("heartbeat", "must be at least 1s".into());
+        }
+        if self.min_gap > self.heartbeat {
+            return wrong("min-gap", "must not be longer than heartbeat".into());
+        }
+        if self.jitter > self.heartbeat {
+            return wrong("jitter", "must not be longer than heartbeat".into());
+        }
+        // A report that has lapsed before the next one comes would make the hospital blink.
+        if self.valid_for <= self.heartbeat + self.jitter {
+            return wrong("valid-for", "must be longer than heartbeat and jitter together".into());
+        }
+        if self.valid_for > SECOND * MAX_VALID_FOR {
+            return wrong("valid-for", format!("must be at most {}d", MAX_VALID_FOR / 86_400));
+        }
+        Ok(())
+    }
+}
+
+impl OutboxConfig {
+    /// How much the outbox may hold.
+    pub fn limits(&self) -> Limits {
+        Limits { max_age: self.max_age, max_bytes: self.max_bytes }
+    }
+
+    fn check(&self, document: &Document<'_>) -> Result<(), ConfigError> {
+        let wrong = |key, problem: &str| Err(document.wrong(&[Key("outbox"), Key(key)], problem));
+        if self.max_age < SECOND {
+            return wrong("max-age", "must be at least 1s");
+        }
+        if self.max_bytes < 1 << 20 {
+            return wrong("max-bytes", "must be at least 1048576 (1 MiB)");
+        }
+        if self.backlog_rate == 0 {
+            return wrong("backlog-rate", "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+impl BrokerTable {
+    fn check(self, document: &Document<'_>, base: &Path) -> Result<Broker, ConfigError> {
+        let wrong = |key, problem: &str| document.wrong(&[Key("broker"), Key(key)], problem);
+        let (secure, host, port) =
+            parse_url(&self.url).ok_or_else(|| wrong("url", "write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"))?;
+        let client = match (self.client_cert_file, self.client_key_file) {
+            (Some(cert), Some(key)) => Some(ClientCert { cert_file: base.join(cert), key_file: base.join(key) }),
+            (None, None) => None,
+            (Some(_), None) => return Err(wrong("client-key-file", "is missing beside client-cert-file")),
+            (None, Some(_)) => return Err(wrong("client-cert-file", "is missing beside client-key-file")),
+        };
+        let tls = match (self.ca_file, secure) {
+            (Some(ca), true) => Some(Tls { ca_file: base.join(ca), client }),
+            (None, true) => return Err(wrong("ca-file", "is missing: mqtts needs to know whom to trust")),
+            (Some(_), false) => return Err(wrong("ca-file", "has no effect on an mqtt:// url; write mqtts://")),
+            (None, false) if client.is_some() => {
+                return Err(wrong("client-cert-file", "has no effect on an mqtt:// url; write mqtts://"));
+            }
+            (None, false) => None,
+        };
+        let login = match (self.username, self.password_file) {
+            (Some(username), Some(file)) => Some(Login { username, password_file: base.join(file) }),
+            (None, None) => None,
+            (Some(_), None) => return Err(wrong("password-file", "is missing beside username")),
+            (None, Some(_)) => return Err(wrong("username", "is missing beside password-file")),
+        };
+        Ok(Broker { host, port, login, tls })
+    }
+}
+
+/// (TLS, host, port) of a broker's url.
+fn parse_url(url: &str) -> Option<(bool, String, u16)> {
+    let (secure, rest) = match url.split_once("://")? {
+        ("mqtt", rest) => (false, rest),
+        ("mqtts", rest) => (true, rest),
+        _ => return None,
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match rest.strip_prefix('[') {
+        Some(v6) => {
+            let (host, after) = v6.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
+        }
+        None => match rest.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (rest, None),
+        },
+    };
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|&p| p > 0)?,
+        None if secure => 8883,
+        None => 1883,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    (!host.is_empty() && host.chars().all(plain)).then(|| (secure, host.to_owned(), port))
+}
+
+fn public_key<'de, D: Deserializer<'de>>(d: D) -> Result<PublicKey, D::Error> {
+    String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+}
+
+/// Reads `"200ms"`, `"5s"`, `"5m"`, `"2h"` or `"14d"`.
+fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(d)?;
+    parse_duration(&text).ok_or_else(|| {
+        let problem = "is not a duration; write a whole number and ms, s, m, h or d, as in \"5m\"";
+        serde::de::Error::custom(format!("{text:?} {problem}"))
+    })
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(milliseconds).map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests;
