@@ -1,0 +1,304 @@
+//! The centre as a whole: everything is checked and bound first, then started, then drained.
+//!
+//! ```text
+//! connection → ingest queue → verifying threads → keeper → committer → outgoing → publisher
+//! ```
+//!
+//! Shutting down runs along the same line: the queue is closed, each part ends when the one before it
+//! has, and so what was taken in is merged, committed and receipted before the goodbye. Whatever is
+//! not done by the deadline is cut; nothing acknowledged depends on it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use vardpuls_shared::clock::Clock;
+use vardpuls_shared::feed::Feed;
+use vardpuls_shared::key::{PublicKey, SigningKey};
+
+use crate::broker::{self, Broker, BrokerError};
+use crate::client::{Connection, Parts};
+use crate::committer::{Committer, Intake};
+use crate::config::Config;
+use crate::config::document::DocumentError;
+use crate::config::key_file::{self, KeyFileError};
+use crate::enrolment::{EnrolError, Enrolments};
+use crate::http::{self, HttpState};
+use crate::ingest::IngestQueue;
+use crate::keeper::Keeper;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::nation::Nation;
+use crate::publish::{Outgoing, Publisher};
+use crate::readiness::Readiness;
+use crate::rebuild::rebuild;
+use crate::store::{Store, StoreError};
+use crate::verifiers::Verifiers;
+use crate::view::View;
+
+/// How long draining may take.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often the enrolment folder is read without a notification.
+const ENROLMENT_SCAN: Duration = Duration::from_secs(5);
+
+/// How often what the store need not keep is removed.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+
+/// Verified messages between the verifying threads and the keeper.
+const INBOX: usize = 4096;
+
+/// Changed feeds that a reader of events may lag behind.
+const EVENTS: usize = 4096;
+
+/// Why the centre did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The nation file.
+    #[error(transparent)]
+    Nation(#[from] DocumentError),
+    /// The enrolment folder.
+    #[error(transparent)]
+    Enrolment(#[from] EnrolError),
+    /// The centre's key.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The address for HTTP is taken or not ours.
+    #[error("http.listen: cannot listen on {0}: {1}")]
+    Http(SocketAddr, #[source] io::Error),
+}
+
+/// Why the centre stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The verifying threads could not be started.
+    #[error("cannot start the verifying threads: {0}")]
+    Threads(#[source] io::Error),
+    /// HTTP cannot be served any more.
+    #[error("HTTP has ended: {0}")]
+    Http(#[source] io::Error),
+    /// A part ended although nobody asked it to.
+    #[error("a part of the centre has ended by itself; see the log above for its reason")]
+    Ended,
+    /// A part panicked; the service manager starts the centre again, and the store has everything.
+    #[error("a part of the centre has failed: {0}")]
+    Part(#[from] JoinError),
+}
+
+/// A centre that is bound and rebuilt, and not started yet.
+pub struct Centre {
+    /// Where HTTP listens.
+    pub http_addr: SocketAddr,
+    /// Where the embedded broker listens, if there is one.
+    pub mqtt_addr: Option<SocketAddr>,
+    /// The key that receipts and feeds are signed with.
+    pub public_key: PublicKey,
+    /// The live picture.
+    pub view: Arc<ArcSwap<View>>,
+    /// The store.
+    pub store: Store,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    config: Config,
+    clock: Clock,
+    key: Arc<SigningKey>,
+    enrolments: Enrolments,
+    live: Live,
+    http: TcpListener,
+    broker: Broker,
+}
+
+/// Opens, checks, rebuilds and binds everything. The embedded broker answers when this returns.
+pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
+    let nation = Arc::new(Nation::load(config.nation_file.as_deref())?);
+    let key = Arc::new(key_file::load(&config.key_file)?);
+    let enrolments = Enrolments::open(&config.hospitals_dir, nation.clone())?;
+    let listen = config.http.listen;
+    let http = TcpListener::bind(listen).await.map_err(|e| StartError::Http(listen, e))?;
+    let http_addr = http.local_addr().map_err(|e| StartError::Http(listen, e))?;
+    let store = Store::open(&config.store).await?;
+    let registry = enrolments.registry().load_full();
+    let mut live = Live::new(nation, &registry, config.feed.clock_tolerance);
+    let now = clock.now();
+    rebuild(&mut live, &store, &registry, now).await?;
+    // The time makes numbers grow over restarts.
+    let view = Arc::new(ArcSwap::from_pointee(View::of(&live, now.0, now)));
+    live.take_dirty();
+    let broker = broker::prepare(&config.broker).await?;
+    Ok(Centre {
+        http_addr,
+        mqtt_addr: broker.listen,
+        public_key: key.public(),
+        view,
+        store,
+        metrics: Arc::new(Metrics::new()),
+        config,
+        clock,
+        key,
+        enrolments,
+        live,
+        http,
+        broker,
+    })
+}
+
+/// Binds and runs until `shutdown`.
+pub async fn run(
+    config: Config,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    Ok(bind(config, clock).await?.run(shutdown).await?)
+}
+
+impl Centre {
+    /// Serves until `shutdown`, then drains.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
+        self.start(&shutdown)?.until(shutdown).await
+    }
+
+    /// Starts every part.
+    fn start(self, shutdown: &CancellationToken) -> Result<Running, RunError> {
+        let Centre { view, store, metrics, config, clock, key, enrolments, live, http, broker, .. } = self;
+        let readiness = Arc::new(Readiness::default());
+        readiness.set_store_works(true);
+        readiness.set_rebuilt();
+        metrics.set_hospitals(&live.coverage());
+        let queue = Arc::new(IngestQueue::new(config.ingest.queue));
+        let intake = Arc::new(Intake::new(metrics.clone()));
+        let outgoing = Arc::new(Outgoing::default());
+        let (events, _) = broadcast::channel::<Arc<Feed>>(EVENTS);
+        let (inbox_in, inbox) = mpsc::channel(INBOX);
+        let (registry, changes) = (enrolments.registry(), enrolments.changes());
+
+        let verifiers = Verifiers {
+            queue: queue.clone(),
+            registry,
+            live: inbox_in,
+            intake: intake.clone(),
+            metrics: metrics.clone(),
+        };
+        let keeper = Keeper {
+            live,
+            inbox,
+            registry: changes,
+            clock: clock.clone(),
+            intake: intake.clone(),
+            outgoing: outgoing.clone(),
+            view: view.clone(),
+            events: events.clone(),
+            metrics: metrics.clone(),
+            min_gap: config.feed.min_gap,
+            sample_every: config.store.sample_every,
+        };
+        let committer = Committer {
+            intake,
+            store: store.clone(),
+            outgoing: outgoing.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+        };
+        let parts = Parts {
+            clock: clock.clone(),
+            queue: queue.clone(),
+            outgoing: outgoing.clone(),
+            view: view.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+        };
+        let (client, connection) = Connection::new(broker.options, parts);
+        let public_key = key.public();
+        let publisher = Publisher { outgoing, client, key, json: config.feed.json, metrics: metrics.clone() };
+        let (notice, clock_too) = (config.http.notice, clock.clone());
+        let state =
+            HttpState { view, events, store: store.clone(), metrics, readiness, public_key, clock: clock_too, notice };
+
+        verifiers.start().map_err(RunError::Threads)?;
+        let mut line = JoinSet::new();
+        line.spawn(keeper.run());
+        line.spawn(committer.run(shutdown.clone()));
+        line.spawn(publisher.run());
+        line.spawn(connection.run(shutdown.clone()));
+        let mut beside = JoinSet::new();
+        let stop = shutdown.clone();
+        beside.spawn(async move { http::serve(http, state, stop).await.map_err(RunError::Http) });
+        let stop = shutdown.clone();
+        beside.spawn(async move {
+            enrolments.watch(ENROLMENT_SCAN, stop).await;
+            Ok(())
+        });
+        beside.spawn(prune(store.clone(), clock, shutdown.clone()));
+        Ok(Running { queue, line, beside, store })
+    }
+}
+
+/// A centre that was started.
+struct Running {
+    queue: Arc<IngestQueue>,
+    /// What drains when the queue is closed, each part after the one before it.
+    line: JoinSet<()>,
+    /// What ends with the shutdown.
+    beside: JoinSet<Result<(), RunError>>,
+    store: Store,
+}
+
+impl Running {
+    /// Waits for `shutdown`, or for a part that fails, and drains.
+    async fn until(mut self, shutdown: CancellationToken) -> Result<(), RunError> {
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            // Nothing ends by itself: whatever does has failed.
+            Some(part) = self.beside.join_next() => part.map_err(RunError::Part).flatten().and(Err(RunError::Ended)),
+            Some(part) = self.line.join_next() => part.map_err(RunError::Part).and(Err(RunError::Ended)),
+        };
+        // Both may have happened at once: an end on request is none by itself.
+        let ended = if shutdown.is_cancelled() && matches!(ended, Err(RunError::Ended)) { Ok(()) } else { ended };
+        shutdown.cancel();
+        self.queue.close();
+        let drained = tokio::time::timeout(DRAIN_WITHIN, async {
+            while self.line.join_next().await.is_some() {}
+            while self.beside.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            tracing::warn!("not everything was drained in {DRAIN_WITHIN:?}; agents send again what was not receipted");
+        }
+        drop((self.line, self.beside));
+        self.store.close().await;
+        ended
+    }
+}
+
+/// Removes now and then what the store need not keep.
+async fn prune(store: Store, clock: Clock, shutdown: CancellationToken) -> Result<(), RunError> {
+    let mut due = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = due.tick() => {}
+        }
+        match store.prune(clock.now()).await {
+            Ok(pruned) if pruned.reports + pruned.samples > 0 => {
+                tracing::info!(
+                    reports = pruned.reports,
+                    samples = pruned.samples,
+                    "removed what is older than the config keeps"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "nothing was removed from the store; trying again in {PRUNE_EVERY:?}"),
+        }
+    }
+}

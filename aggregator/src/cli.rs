@@ -1,0 +1,142 @@
+//! The command line: what a person or a service manager asks of the aggregator.
+//!
+//! Answers go to standard output, the log and errors to standard error. Exit status: 0 done, 1 an
+//! error or a failed check, 2 a command line that cannot be read.
+
+mod check;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use vardpuls_shared::clock::Clock;
+
+use crate::card::Card;
+use crate::config::{Config, key_file};
+use crate::enrolment::enrol;
+use crate::nation::Nation;
+
+/// The centre's daemon: verifies, stores, receipts and merges reports into the national feed.
+#[derive(Debug, Parser)]
+#[command(name = "vardpuls-aggregator", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The config file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/vardpuls-aggregator/aggregator.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT.
+    Run,
+    /// Look at everything that `run` needs, change nothing, and say what is wrong.
+    Check,
+    /// Make the centre's key, and the folder for its hospitals.
+    Keygen,
+    /// Enrol a hospital from its card, or add the card's key to it.
+    Enrol {
+        /// What `vardpuls-agent keygen` printed.
+        card: PathBuf,
+    },
+}
+
+impl Cli {
+    /// Reads the command line and does what it says.
+    pub fn main() -> ExitCode {
+        let cli = Cli::parse();
+        let done = match cli.command {
+            Command::Run => run(&cli.config).map(|()| ExitCode::SUCCESS),
+            Command::Check => check::check(&cli.config).map(ExitCode::from),
+            Command::Keygen => keygen(&cli.config).map(|()| ExitCode::SUCCESS),
+            Command::Enrol { card } => enrol_card(&card, &cli.config).map(|()| ExitCode::SUCCESS),
+        };
+        done.unwrap_or_else(|error| {
+            eprintln!("vardpuls-aggregator: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        })
+    }
+}
+
+/// An error with its causes, each said once.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn run(config: &Path) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env()?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let config = Config::load(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        // Before anything is bound: a signal during the start must not be lost.
+        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::spawn(stop_on(signals, shutdown.clone()));
+        let centre = tokio::select! {
+            centre = crate::bind(config, Clock::System) => centre?,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        tell(NotifyState::Ready);
+        Ok(centre.run(shutdown).await?)
+    })
+}
+
+async fn stop_on(
+    (mut terminate, mut interrupt): (tokio::signal::unix::Signal, tokio::signal::unix::Signal),
+    shutdown: CancellationToken,
+) {
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(signal = name, "stopping");
+    tell(NotifyState::Stopping);
+    shutdown.cancel();
+}
+
+/// Tells the service manager, where there is one.
+fn tell(state: NotifyState<'_>) {
+    if let Err(e) = sd_notify::notify(&[state]) {
+        tracing::warn!(error = %e, "the service manager was not told");
+    }
+}
+
+fn keygen(config: &Path) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(config)?;
+    let key = key_file::create(&config.key_file)?;
+    std::fs::create_dir_all(&config.hospitals_dir)
+        .map_err(|e| format!("the folder {} cannot be made: {e}", config.hospitals_dir.display()))?;
+    println!("# {} was written. Every agent's config needs:", config.key_file.display());
+    println!("centre-key = \"{}\"", key.public());
+    println!("# fingerprint {}", key.public().fingerprint());
+    Ok(())
+}
+
+fn enrol_card(card: &Path, config: &Path) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(config)?;
+    let nation = Nation::load(config.nation_file.as_deref())?;
+    let centre = key_file::load(&config.key_file)?.public();
+    let card = Card::read(card)?;
+    let file = enrol(&config.hospitals_dir, &card, Clock::System.now(), &nation)?;
+    println!("# {} ({}) is enrolled in {}", card.hospital, card.name, file.display());
+    println!("# Compare the fingerprint with the hospital by telephone: {}", card.fingerprint());
+    println!("# The agent's config needs:");
+    println!("centre-key = \"{centre}\"");
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! `check`: everything that `run` needs, looked at one by one. Nothing is changed, made or bound for good.
+//!
+//! In: the config file. Out: one line for each thing, `ok`, `warning` or `failed`, and what to do.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use vardpuls_shared::clock::Clock;
+
+use crate::config::{BrokerPlace, Config, ExternalBroker, key_file};
+use crate::enrolment::{EnrolError, Enrolments, KeyState, State};
+use crate::nation::Nation;
+use crate::store::{Condition, Store, StoreError};
+
+/// What was found, a line at a time.
+#[derive(Debug, Default)]
+struct Findings {
+    lines: Vec<String>,
+    failed: bool,
+}
+
+impl Findings {
+    fn ok(&mut self, text: impl std::fmt::Display) {
+        self.lines.push(format!("ok       {text}"));
+    }
+
+    fn warning(&mut self, text: impl std::fmt::Display) {
+        self.lines.push(format!("warning  {text}"));
+    }
+
+    fn failed(&mut self, text: impl std::fmt::Display) {
+        self.lines.push(format!("failed   {text}"));
+        self.failed = true;
+    }
+}
+
+/// Prints what it finds; 1 if anything failed.
+pub(super) fn check(file: &Path) -> Result<u8, Box<dyn Error>> {
+    let mut findings = Findings::default();
+    match Config::load(file) {
+        Ok(config) => {
+            findings.ok(format_args!("config {}", file.display()));
+            key(&mut findings, &config);
+            nation_and_hospitals(&mut findings, &config);
+            broker(&mut findings, &config);
+            http(&mut findings, &config);
+            store(&mut findings, &config)?;
+        }
+        Err(e) => findings.failed(format_args!("config {e}")),
+    }
+    let mut out = io::stdout().lock();
+    for line in &findings.lines {
+        writeln!(out, "{line}")?;
+    }
+    Ok(u8::from(findings.failed))
+}
+
+fn key(findings: &mut Findings, config: &Config) {
+    match key_file::load(&config.key_file) {
+        Ok(key) => findings.ok(format_args!("key {}, public {}", config.key_file.display(), key.public())),
+        Err(e) => findings.failed(e),
+    }
+}
+
+fn nation_and_hospitals(findings: &mut Findings, config: &Config) {
+    let nation = match Nation::load(config.nation_file.as_deref()) {
+        Ok(nation) => nation,
+        Err(e) => return findings.failed(e),
+    };
+    findings.ok(format_args!("nation {}, {} regions", nation.name, nation.regions.len()));
+    let enrolments = match Enrolments::open(&config.hospitals_dir, Arc::new(nation)) {
+        Ok(enrolments) => enrolments,
+        Err(e) => return findings.failed(e),
+    };
+    let registry = enrolments.registry().load_full();
+    let now = Clock::System.now();
+    for enrolment in registry.iter() {
+        let line = format!("hospital {}, {}, keys: {}", enrolment.hospital, enrolment.name, enrolment.keys.len());
+        let believed = enrolment.keys.iter().any(|key| matches!(key.state(now), KeyState::Valid(_)));
+        match enrolment.state {
+            State::Suspended => findings.warning(format_args!("{line}: suspended, its reports are refused")),
+            State::Enrolled if believed => findings.ok(line),
+            State::Enrolled => {
+                findings.warning(format_args!("{line}: none is believed now; enrol a new card of the hospital"));
+            }
+        }
+    }
+    registry.faults().iter().for_each(|fault: &EnrolError| findings.failed(fault));
+    if registry.iter().next().is_none() {
+        findings.warning("no hospital is enrolled; enrol one with: vardpuls-aggregator enrol CARD --config FILE");
+    }
+}
+
+fn broker(findings: &mut Findings, config: &Config) {
+    match &config.broker.place {
+        BrokerPlace::Embedded { listen } => address(findings, "broker", *listen),
+        BrokerPlace::External(external) => {
+            let ExternalBroker { host, port, tls, login } = external;
+            let files = tls
+                .iter()
+                .flat_map(|tls| [&tls.ca_file].into_iter().chain(tls.client.iter().flat_map(|(c, k)| [c, k])));
+            let mut all_there = true;
+            for file in files.chain(login.iter().map(|login| &login.password_file)) {
+                if let Err(e) = std::fs::File::open(file) {
+                    all_there = false;
+                    findings.failed(format_args!("broker file {} cannot be read: {e}", file.display()));
+                }
+            }
+            if tls.is_none() {
+                findings.warning(format_args!(
+                    "broker {host}:{port} without TLS: passwords and figures can be read on the way; use mqtts://"
+                ));
+            } else if all_there {
+                findings.ok(format_args!("broker {host}:{port} with TLS, not connected to"));
+            }
+        }
+    }
+}
+
+fn http(findings: &mut Findings, config: &Config) {
+    let listen = config.http.listen;
+    if !listen.ip().is_loopback() {
+        findings.warning(format_args!(
+            "http {listen} can be reached from other machines without TLS; put a TLS proxy before it"
+        ));
+    }
+    address(findings, "http", listen);
+}
+
+fn address(findings: &mut Findings, what: &str, listen: std::net::SocketAddr) {
+    match TcpListener::bind(listen) {
+        Ok(_) => findings.ok(format_args!("{what} {listen} is free")),
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => findings.warning(format_args!(
+            "{what} {listen} is in use, by a running aggregator or by another program; see: ss -ltnp"
+        )),
+        Err(e) => findings.failed(format_args!("{what} {listen} cannot be listened on: {e}")),
+    }
+}
+
+fn store(findings: &mut Findings, config: &Config) -> io::Result<()> {
+    let path = config.store.path.display();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(Store::examine(&config.store)) {
+        Ok(Condition::Present { schema }) => findings.ok(format_args!("store {path}, schema {schema}")),
+        Ok(Condition::Absent) if config.store.path.parent().is_none_or(Path::is_dir) => {
+            findings.ok(format_args!("store {path} does not exist yet and will be made"));
+        }
+        Ok(Condition::Absent) => findings.failed(StoreError::Unreachable {
+            path: config.store.path.clone(),
+            reason: "its folder does not exist".to_owned(),
+        }),
+        Err(e) => findings.failed(e),
+    }
+    Ok(())
+}

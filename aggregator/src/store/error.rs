@@ -1,0 +1,111 @@
+//! Why the store did not do what it was asked, and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+use super::history::MAX_POINTS;
+
+/// Why the store did not do it. Nothing of a refused batch is stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another aggregator has the store open.
+    #[error("the store {} is open in another aggregator; stop that one, or give this one another [store] path", .0.display())]
+    Locked(PathBuf),
+    /// Another program holds SQLite's write lock.
+    #[error("the store {} is held by another program (a backup, a sqlite3 shell?); find it with: fuser {}", .0.display(), .0.display())]
+    Busy(PathBuf),
+    /// No room.
+    #[error("the disk of the store {} is full; nothing was stored or receipted and the agents send again: free some space", .0.display())]
+    DiskFull(PathBuf),
+    /// The file or its folder cannot be written.
+    #[error("the store {} cannot be written; give the aggregator's user the folder and the file", .0.display())]
+    ReadOnly(PathBuf),
+    /// The file or its folder cannot be opened.
+    #[error("the store {} cannot be opened: {reason}; the folder must exist and belong to the aggregator's user", path.display())]
+    Unreachable {
+        /// Which store.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// Not an SQLite file.
+    #[error("{} is not a database; is [store] path right?", .0.display())]
+    NotADatabase(PathBuf),
+    /// Another program's SQLite file.
+    #[error("{} is another program's database, not a Vardpuls store; is [store] path right?", .0.display())]
+    Foreign(PathBuf),
+    /// Written by a newer aggregator.
+    #[error("the store {} has schema {found} and this aggregator knows {known}; upgrade the aggregator", path.display())]
+    NewerSchema {
+        /// Which store.
+        path: PathBuf,
+        /// The schema found.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// The file is damaged.
+    #[error("the store {} is damaged: {reason}; set it aside and restore a backup: the agents send again what they have no receipt for", path.display())]
+    Corrupt {
+        /// Which store.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// The disk fails.
+    #[error("the disk of the store {} fails: {reason}; look at the system log", path.display())]
+    Disk {
+        /// Which store.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// The store was closed.
+    #[error("the store {} is closed", .0.display())]
+    Closed(PathBuf),
+    /// Anything else: a fault in the aggregator.
+    #[error("the store {}: {reason}; please report this", path.display())]
+    Unexpected {
+        /// Which store.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// A history query without a span or a step.
+    #[error("the history needs a span and a step: from before to, and a step of at least one second")]
+    EmptyQuery,
+    /// A history query for too much.
+    #[error(
+        "the history gives at most {MAX_POINTS} points and {0} were asked for; take a longer step or a shorter span"
+    )]
+    TooManyPoints(u64),
+}
+
+impl StoreError {
+    /// Names what went wrong in SQLite.
+    pub(super) fn of(path: &Path, error: &sqlx::Error) -> StoreError {
+        let path = path.to_owned();
+        let reason = error.to_string();
+        let sqlx::Error::Database(database) = error else {
+            return match error {
+                sqlx::Error::PoolTimedOut => StoreError::Busy(path),
+                sqlx::Error::PoolClosed => StoreError::Closed(path),
+                sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => StoreError::DiskFull(path),
+                sqlx::Error::Io(_) => StoreError::Disk { path, reason },
+                sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => StoreError::Corrupt { path, reason },
+                _ => StoreError::Unexpected { path, reason },
+            };
+        };
+        // SQLite's extended result codes have the primary one in their lowest byte (sqlite.org/rescode.html).
+        let primary = database.code().and_then(|code| code.parse::<u32>().ok()).map_or(0, |code| code & 0xff);
+        match primary {
+            5 | 6 => StoreError::Busy(path),
+            8 => StoreError::ReadOnly(path),
+            10 => StoreError::Disk { path, reason },
+            11 => StoreError::Corrupt { path, reason },
+            13 => StoreError::DiskFull(path),
+            14 => StoreError::Unreachable { path, reason },
+            26 => StoreError::NotADatabase(path),
+            _ => StoreError::Unexpected { path, reason },
+        }
+    }
+}
