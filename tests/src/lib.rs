@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The rig: a simulated nation that starts real aggregators and real agents, and the demo that stands on it.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`nation`] | which hospitals and wards there are, and how their counts move |
+//! | [`hospital`] | one hospital's folder, drops and real agent |
+//! | [`centre`] | the centre's folder and real aggregator |
+//! | [`process`] | the same two as processes of their own, to be killed |
+//! | [`replay`] | recorded drops through real agents, held against the official totals |
+//! | [`demo`] | the whole country on one machine, for people |
+//! | [`rounds`] | kill -9 of real processes under load, and what the store then holds |
+//! | [`waiting`] | waiting for a condition instead of sleeping |
+
+pub mod centre;
+pub mod demo;
+pub mod hospital;
+pub mod nation;
+pub mod process;
+pub mod replay;
+pub mod rounds;
+pub mod waiting;
