@@ -197,7 +197,7 @@ mod tests {
     fn what_is_too_old_is_not_vouched_for() {
         let mut c = census();
         c.update("beds", observation(NOW.0, [("a", ward(NOW.0, None, Some(9)))]));
-        let last = NOW.plus(Duration::from_secs(600));
+        let last = NOW.plus(Duration::from_mins(10));
         assert_eq!(c.counts(last).expect("read").wards.len(), 1);
         assert_eq!(c.counts(last.plus(Duration::from_millis(1))).expect("read").wards.len(), 0);
     }
@@ -211,7 +211,7 @@ mod tests {
         c.update("beds", observation(60, [("a", ward(60, None, Some(4)))]));
         let extras: BTreeMap<Extra, u16> = [(Extra::BLOCKED, 2)].into();
         assert_eq!(
-            c.counts(NOW.minus(Duration::from_secs(900))).expect("read").wards[&4],
+            c.counts(NOW.minus(Duration::from_mins(15))).expect("read").wards[&4],
             Counts { staffed: 10, occupied: 4, extras }
         );
         c.update("more", observation(60, [("a", ward(60, None, Some(5)))]));

@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 use tracing_subscriber::EnvFilter;
+use vardpuls_shared::card::Card;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::key::SigningKey;
 
-use crate::card::Card;
 use crate::config::Config;
 use crate::{Agent, check, outbox, preview, signer, status};
 
@@ -170,7 +170,7 @@ fn keygen(config: &Config, card_only: bool) -> Result<ExitCode, Box<dyn Error>> 
     }
     let key = signer::read_key(path)?;
     let card = Card::new(config.hospital.clone(), config.name.clone(), config.region.clone(), key.public());
-    print!("{}", card.to_toml());
+    print!("{}", card.render());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -20,9 +20,8 @@
 //! | [`outbox`] | every report from its position to its receipt |
 //! | [`publisher`] | MQTT: what to send when, receipts |
 //! | [`status`] | what the agent tells about itself |
-//! | [`card`], [`preview`], [`check`] | what people see before anything is sent |
+//! | [`preview`], [`check`] | what people see before anything is sent |
 
-pub mod card;
 pub mod census;
 pub mod check;
 pub mod cli;

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     const POLICY: Policy =
-        Policy { heartbeat: Duration::from_secs(60), min_gap: Duration::from_secs(2), jitter: Duration::from_secs(1) };
+        Policy { heartbeat: Duration::from_mins(1), min_gap: Duration::from_secs(2), jitter: Duration::from_secs(1) };
 
     fn reporter(seed: u64) -> Reporter {
         Reporter::with_chance(POLICY, fastrand::Rng::with_seed(seed))

@@ -149,13 +149,19 @@ async fn a_drop_is_followed_through_all_that_befalls_it() {
 
 #[tokio::test]
 async fn a_notification_needs_no_scan() {
-    let mut work = Work::start("scan = \"1d\"\nsettle = \"0s\"", Some(&drop_of(1)));
-    work.until_occupied(1).await;
-    work.replace(&drop_of(2));
-    let noticed = tokio::time::timeout(PATIENCE, work.until_occupied(2)).await;
-    // Where the system has no notification left to give, there is only the scan.
-    assert!(noticed.is_ok() || no_notifications(work.folder.path()), "neither noticed nor excused");
-    work.stop().await;
+    // A busy machine may have no notification left to give when a source starts, and one a moment later.
+    for _ in 0..5 {
+        let mut work = Work::start("scan = \"1d\"\nsettle = \"0s\"", Some(&drop_of(1)));
+        work.until_occupied(1).await;
+        work.replace(&drop_of(2));
+        let noticed = tokio::time::timeout(PATIENCE / 6, work.until_occupied(2)).await.is_ok();
+        let excused = no_notifications(work.folder.path());
+        work.stop().await;
+        if noticed || excused {
+            return;
+        }
+    }
+    panic!("neither noticed nor excused");
 }
 
 /// Whether this machine has no file notifications left to give.

@@ -16,9 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use vardpuls_shared::clock::Clock;
 
-use crate::card::Card;
 use crate::config::{Config, key_file};
-use crate::enrolment::enrol;
+use crate::enrolment::{enrol, read_card};
 use crate::nation::Nation;
 
 /// The centre's daemon: verifies, stores, receipts and merges reports into the national feed.
@@ -132,10 +131,10 @@ fn enrol_card(card: &Path, config: &Path) -> Result<(), Box<dyn Error>> {
     let config = Config::load(config)?;
     let nation = Nation::load(config.nation_file.as_deref())?;
     let centre = key_file::load(&config.key_file)?.public();
-    let card = Card::read(card)?;
+    let card = read_card(card)?;
     let file = enrol(&config.hospitals_dir, &card, Clock::System.now(), &nation)?;
     println!("# {} ({}) is enrolled in {}", card.hospital, card.name, file.display());
-    println!("# Compare the fingerprint with the hospital by telephone: {}", card.fingerprint());
+    println!("# Compare the fingerprint with the hospital by telephone: {}", card.public_key.fingerprint());
     println!("# The agent's config needs:");
     println!("centre-key = \"{centre}\"");
     Ok(())

@@ -21,7 +21,7 @@ use vardpuls_shared::key::{KeyId, PublicKey};
 
 use crate::config::document::DocumentError;
 
-pub use file::enrol;
+pub use file::{enrol, read_card};
 pub use folder::Enrolments;
 
 /// Whether an enrolled hospital may report.

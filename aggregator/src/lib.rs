@@ -3,7 +3,7 @@
 //! | what | files |
 //! |---|---|
 //! | from the broker | [`broker`] which one, [`client`] the connection, [`ingest`] the bounded queue |
-//! | whom to believe | [`enrolment`] and [`card`], [`nation`], [`verify`], run by the [`verifiers`] threads |
+//! | whom to believe | [`enrolment`], [`nation`], [`verify`], run by the [`verifiers`] threads |
 //! | the picture (pure) | [`merge`] one hospital's reports, [`freshness`], [`ward`] and [`rollup`] the sums, [`live`] all of it |
 //! | its keeping | [`keeper`] the task that owns it, [`rebuild`] after a restart, [`view`] as others see it |
 //! | durability | [`store`], [`committer`], [`receipt`] |
@@ -14,7 +14,6 @@
 //! type that only [`verify`] can make, so that unverified data cannot reach the picture or the store.
 
 pub mod broker;
-pub mod card;
 pub mod centre;
 pub mod cli;
 pub mod client;

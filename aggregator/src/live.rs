@@ -156,9 +156,8 @@ impl Live {
     /// Takes a roster in. False when it was here already, or its hospital was never enrolled.
     pub fn apply_roster(&mut self, roster: &VerifiedRoster, now: Time) -> bool {
         self.expire(now);
-        let roster = roster.roster();
-        let Some(&at) = self.index_of.get(&roster.hospital) else { return false };
-        if !self.hospitals[at].learn(roster) {
+        let Some(&at) = self.index_of.get(&roster.roster().hospital) else { return false };
+        if !self.hospitals[at].learn(roster.roster(), roster.received_at()) {
             return false;
         }
         self.refresh(at, now);

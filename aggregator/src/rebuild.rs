@@ -15,8 +15,7 @@ use crate::verify::{Refused, VerifiedReport, VerifiedRoster};
 
 /// Replays the store into an empty picture.
 pub async fn rebuild(live: &mut Live, store: &Store, registry: &Registry, now: Time) -> Result<(), StoreError> {
-    let mut rosters = store.rosters().await?;
-    rosters.sort_by_key(|r| r.received_at);
+    let rosters = store.rosters().await?;
     let reports = store.newest(u32::try_from(KEPT).expect("a small number")).await?;
     let rosters = verify_all(&rosters, |stored| VerifiedRoster::from_store(registry, stored));
     let reports = verify_all(&reports, |stored| VerifiedReport::from_store(registry, stored));

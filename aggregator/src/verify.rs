@@ -79,6 +79,11 @@ impl VerifiedRoster {
         &self.roster
     }
 
+    /// When the centre received it.
+    pub fn received_at(&self) -> Time {
+        self.stored.received_at
+    }
+
     /// The two halves: what it says, and what the store keeps.
     pub fn into_parts(self) -> (Roster, StoredRoster) {
         (self.roster, self.stored)
@@ -140,23 +145,11 @@ fn report(
     origin: Origin,
 ) -> Result<VerifiedReport, Refused> {
     let Signed { payload, standing } = signed(registry, received_at, hospital, Kind::Report, envelope, origin)?;
-    // From here on the hospital signed it; whether a receipt may say so depends on the head.
-    let peeked = Report::peek(payload).ok();
-    if let Some((named, _)) = &peeked
-        && named != hospital
-    {
-        return Err(unsigned(hospital, Refusal::WrongTopic, format_args!("the report is {named}'s")));
+    let decoded = standing.and_then(|()| Report::decode(payload).map_err(|e| (of_payload(&e), e.to_string())));
+    let report = decoded.map_err(|(refusal, detail)| signed_fault(hospital, payload, refusal, detail))?;
+    if report.hospital != *hospital {
+        return Err(unsigned(hospital, Refusal::WrongTopic, format_args!("the report is {}'s", report.hospital)));
     }
-    let position = peeked.map(|(_, position)| position);
-    let refused = |refusal, detail: String| Refused {
-        refusal,
-        hospital: hospital.clone(),
-        position,
-        detail,
-        receipted: position.is_some(),
-    };
-    standing.map_err(|(refusal, detail)| refused(refusal, detail.to_owned()))?;
-    let report = Report::decode(payload).map_err(|e| refused(of_payload(&e), e.to_string()))?;
     let heard = Heard {
         position: report.position,
         digest: digest(envelope),
@@ -175,6 +168,20 @@ fn report(
         envelope: envelope.to_vec(),
     };
     Ok(VerifiedReport { heard, wards, stored })
+}
+
+/// A refusal of bytes that a key of the hospital signed. A receipt may say so where the head can be
+/// read and names the hospital; one that names another was signed for another topic.
+fn signed_fault(hospital: &HospitalId, payload: &[u8], refusal: Refusal, detail: String) -> Refused {
+    match Report::peek(payload) {
+        Ok((named, _)) if named != *hospital => {
+            unsigned(hospital, Refusal::WrongTopic, format_args!("the report is {named}'s"))
+        }
+        head => {
+            let position = head.ok().map(|(_, position)| position);
+            Refused { refusal, hospital: hospital.clone(), position, detail, receipted: position.is_some() }
+        }
+    }
 }
 
 fn roster(
@@ -201,7 +208,7 @@ fn roster(
 /// A payload that one of the hospital's keys signed, and whether key and hospital are in good standing.
 struct Signed<'a> {
     payload: &'a [u8],
-    standing: Result<(), (Refusal, &'static str)>,
+    standing: Result<(), (Refusal, String)>,
 }
 
 fn signed<'a>(
@@ -226,9 +233,9 @@ fn signed<'a>(
     };
     let payload = envelope.verify(&key).map_err(|e| unsigned(hospital, Refusal::BadSignature, e.to_string()))?;
     let standing = if !valid {
-        Err((Refusal::RevokedKey, "the key was revoked or its validity has ended"))
+        Err((Refusal::RevokedKey, "the key was revoked or its validity has ended".to_owned()))
     } else if enrolment.state == State::Suspended && origin == Origin::Broker {
-        Err((Refusal::Suspended, "the hospital is suspended"))
+        Err((Refusal::Suspended, "the hospital is suspended".to_owned()))
     } else {
         Ok(())
     };

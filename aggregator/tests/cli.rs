@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use vardpuls_aggregator::card::Card;
+use vardpuls_shared::card::Card;
 use vardpuls_shared::key::PublicKey;
 
 const CONFIG: &str = "key-file = \"centre.key\"\nhospitals-dir = \"hospitals.d\"\n\
@@ -37,12 +37,8 @@ fn printed(output: Output, status: i32) -> String {
 }
 
 fn card(folder: &TempDir) -> PathBuf {
-    let card = Card {
-        hospital: "SE2321000016-1003".parse().expect("valid"),
-        name: "Karolinska universitetssjukhuset Solna".into(),
-        region: "01".parse().expect("valid"),
-        public_key: PublicKey([7; 32]),
-    };
+    let (hospital, region) = ("SE2321000016-1003".parse().expect("valid"), "01".parse().expect("valid"));
+    let card = Card::new(hospital, "Karolinska universitetssjukhuset Solna".into(), region, PublicKey([7; 32]));
     let file = folder.path().join("card.toml");
     std::fs::write(&file, card.render()).expect("writes");
     file

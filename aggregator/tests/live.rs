@@ -84,7 +84,11 @@ fn of_report(report: &Report, received_at: Time) -> Verified {
 }
 
 fn of_roster(roster: &Roster) -> Verified {
-    verified(&Topic::Roster(roster.hospital.clone()), Kind::Roster, &roster.encode(), NOW)
+    roster_at(roster, NOW)
+}
+
+fn roster_at(roster: &Roster, received_at: Time) -> Verified {
+    verified(&Topic::Roster(roster.hospital.clone()), Kind::Roster, &roster.encode(), received_at)
 }
 
 fn live() -> Live {
@@ -106,7 +110,10 @@ fn picture(live: &Live, now: Time) -> BTreeMap<Scope, Feed> {
 static SAID: LazyLock<Vec<Verified>> = LazyLock::new(|| {
     let mut said = Vec::new();
     for (hospital, _) in HOSPITALS {
-        said.extend((0..3).map(|generation| of_roster(&roster(hospital, generation))));
+        for generation in 0..3 {
+            let received_at = Time(START + u64::from(generation / 2));
+            said.extend([received_at, NOW].map(|at| roster_at(&roster(hospital, generation), at)));
+        }
         for sequence in 1..=12 {
             let generation = u16::try_from(sequence % 3).expect("small");
             let received_at = Time(START + 20_000 * sequence + 1_000 * (sequence % 5));

@@ -2,20 +2,18 @@
 
     python read_feed.py BROKER_HOST:PORT ed25519:PUBLIC_KEY [--count N]
 
-Needs paho-mqtt, pycose and cbor2, and nothing of Vardpuls: a feed message is a COSE_Sign1 (RFC 9052) over
-CBOR. Whoever has the centre's public key can trust the figures, whatever broker they came through.
+Needs paho-mqtt and cwt (which brings cbor2), and nothing of Vardpuls: a feed message is a COSE_Sign1 (RFC 9052)
+over CBOR. Whoever has the centre's public key can trust the figures, whatever broker they came through.
 """
 
 import argparse
 import base64
+import hashlib
 import sys
 
 import cbor2
 import paho.mqtt.client as mqtt
-from pycose.headers import Algorithm, ContentType
-from pycose.keys import OKPKey
-from pycose.keys.curves import Ed25519
-from pycose.messages import Sign1Message
+from cwt import COSE, COSEAlgs, COSEHeaders, COSEKey, COSEKeyCrvs, COSEKeyParams, COSEKeyTypes
 
 CONTENT_TYPE = "application/vardpuls-feed+cbor"
 
@@ -26,22 +24,20 @@ def centre_key(text):
     raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     if scheme != "ed25519" or len(raw) != 32:
         raise ValueError("a public key is written ed25519: and 43 characters of base64url")
-    return OKPKey(crv=Ed25519, x=raw)
+    # The key id in an envelope is the first 8 bytes of the key's thumbprint (RFC 9679).
+    required = {COSEKeyParams.KTY: COSEKeyTypes.OKP, COSEKeyParams.CRV: COSEKeyCrvs.ED25519, COSEKeyParams.X: raw}
+    thumbprint = hashlib.sha256(cbor2.dumps({int(label): value for label, value in required.items()}, canonical=True))
+    return COSEKey.new({**required, COSEKeyParams.ALG: COSEAlgs.EDDSA, COSEKeyParams.KID: thumbprint.digest()[:8]})
 
 
 def verified(envelope, key):
     """The feed message in an envelope; an error where the centre did not sign it."""
-    message = Sign1Message.decode(envelope)
+    protected, _unprotected, payload = COSE.new().decode_with_headers(envelope, key)
     # Only what stands in the protected header is signed. The content type tells a feed message from any
     # other that the same key has signed.
-    if message.phdr.get(Algorithm) is None or message.phdr[Algorithm].fullname != "EDDSA":
-        raise ValueError("not signed with EdDSA")
-    if message.phdr.get(ContentType) != CONTENT_TYPE:
-        raise ValueError(f"not a feed message: {message.phdr.get(ContentType)}")
-    message.key = key
-    if not message.verify_signature():
-        raise ValueError("the signature is not the centre's")
-    return cbor2.loads(message.payload)
+    if protected.get(COSEHeaders.CTY) != CONTENT_TYPE:
+        raise ValueError(f"not a feed message: {protected.get(COSEHeaders.CTY)}")
+    return cbor2.loads(payload)
 
 
 def line(feed):

@@ -99,17 +99,15 @@ impl fmt::Display for CareType {
 
 /// The text is no care type's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a care type; the names are icu, intermediate, general, emergency, psychiatric, paediatric, paediatric-icu, neonatal-icu, maternity, burn, isolation, rehabilitation, paediatric-psychiatric, other")]
+#[error(
+    "{0:?} is not a care type; the names are icu, intermediate, general, emergency, psychiatric, paediatric, paediatric-icu, neonatal-icu, maternity, burn, isolation, rehabilitation, paediatric-psychiatric, other"
+)]
 pub struct UnknownCareType(pub String);
 
 impl FromStr for CareType {
     type Err = UnknownCareType;
     fn from_str(text: &str) -> Result<Self, UnknownCareType> {
-        CareType::ALL
-            .iter()
-            .copied()
-            .find(|c| c.name() == text)
-            .ok_or_else(|| UnknownCareType(text.to_owned()))
+        CareType::ALL.iter().copied().find(|c| c.name() == text).ok_or_else(|| UnknownCareType(text.to_owned()))
     }
 }
 

@@ -5,6 +5,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`hospital`] | who reports: hospital, ward and region identifiers |
+//! | [`card`] | the enrolment card, which a hospital gives the centre once |
 //! | [`care`] | what a ward's beds are for, in every vocabulary that we meet |
 //! | [`count`] | one ward's counts and the registered extra counts |
 //! | [`roster`], [`report`], [`receipt`], [`feed`] | one message each: fields, bytes, limits; its `.cddl` lies beside it |
@@ -19,6 +20,7 @@
 //! envelope is COSE_Sign1 around it; its content type names the payload, so that one kind of
 //! message can never pass for another.
 
+pub mod card;
 pub mod care;
 pub mod clock;
 pub mod count;

@@ -72,8 +72,11 @@ impl Receipt {
         r.array_of("the receipt", 7, "an array of seven")?;
         r.version(VERSION)?;
         let at = r.position();
-        let hospital = HospitalId::new(r.text("hospital", MAX_LEN)?)
-            .map_err(|_| WireError::Malformed { field: "hospital", at, expected: "1 to 31 of A-Za-z0-9_-" })?;
+        let hospital = HospitalId::new(r.text("hospital", MAX_LEN)?).map_err(|_| WireError::Malformed {
+            field: "hospital",
+            at,
+            expected: "1 to 31 of A-Za-z0-9_-",
+        })?;
         let issued_at = Time(r.uint("issued at", Time::MAX.0)?);
         let epoch = r.uint("epoch", Time::MAX.0)?;
         let mut stored = Vec::new();

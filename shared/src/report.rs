@@ -131,8 +131,11 @@ fn head(r: &mut Reader<'_>) -> Result<(HospitalId, Position), WireError> {
     r.array_of("the report", 8, "an array of eight")?;
     r.version(VERSION)?;
     let at = r.position();
-    let hospital = HospitalId::new(r.text("hospital", MAX_LEN)?)
-        .map_err(|_| WireError::Malformed { field: "hospital", at, expected: "1 to 31 of A-Za-z0-9_-" })?;
+    let hospital = HospitalId::new(r.text("hospital", MAX_LEN)?).map_err(|_| WireError::Malformed {
+        field: "hospital",
+        at,
+        expected: "1 to 31 of A-Za-z0-9_-",
+    })?;
     let position = Position { epoch: r.uint("epoch", Time::MAX.0)?, sequence: r.uint("sequence", MAX_SEQUENCE)? };
     Ok((hospital, position))
 }
@@ -212,7 +215,10 @@ mod tests {
             roster_version: 1,
             wards: BTreeMap::from([(0, Counts { staffed: 10_000, ..Counts::default() })]),
         };
-        assert!(matches!(Report::decode(&report.encode()), Err(WireError::OutOfRange { field: "staffed", value: 10_000, .. })));
+        assert!(matches!(
+            Report::decode(&report.encode()),
+            Err(WireError::OutOfRange { field: "staffed", value: 10_000, .. })
+        ));
         report.wards.clear();
         assert_eq!(Report::decode(&report.encode()), Ok(report));
     }

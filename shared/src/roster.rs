@@ -190,8 +190,11 @@ impl Roster {
         r.array_of("the roster", 4, "an array of four")?;
         r.version(VERSION)?;
         let at = r.position();
-        let hospital = HospitalId::new(r.text("hospital", MAX_LEN)?)
-            .map_err(|_| WireError::Malformed { field: "hospital", at, expected: "1 to 31 of A-Za-z0-9_-" })?;
+        let hospital = HospitalId::new(r.text("hospital", MAX_LEN)?).map_err(|_| WireError::Malformed {
+            field: "hospital",
+            at,
+            expected: "1 to 31 of A-Za-z0-9_-",
+        })?;
         let said = r.uint32("roster version", u32::MAX)?;
         let from = r.position();
         let mut wards: Vec<Ward> = Vec::new();
@@ -223,8 +226,11 @@ fn ward(r: &mut Reader<'_>) -> Result<Ward, WireError> {
     r.array_of("ward", 7, "an array of seven")?;
     let index = r.uint16("ward index", u16::MAX)?;
     let at = r.position();
-    let id = WardId::new(r.text("ward id", MAX_LEN)?)
-        .map_err(|_| WireError::Malformed { field: "ward id", at, expected: "1 to 31 of A-Za-z0-9_-" })?;
+    let id = WardId::new(r.text("ward id", MAX_LEN)?).map_err(|_| WireError::Malformed {
+        field: "ward id",
+        at,
+        expected: "1 to 31 of A-Za-z0-9_-",
+    })?;
     let name = r.text("ward name", MAX_NAME)?.to_owned();
     let care = CareType::from_number(u8::try_from(r.uint("care type", 255)?).expect("at most 255"));
     let place = if r.null() {

@@ -184,9 +184,12 @@ mod tests {
         let bytes = sign(Kind::Report, b"payload", &key());
         let stock = coset::CoseSign1::from_tagged_slice(&bytes).expect("COSE_Sign1");
         stock
-            .verify_signature(b"", |signature, message| {
-                if key().public().verifies(message, signature) { Ok(()) } else { Err(BadSignature) }
-            })
+            .verify_signature(
+                b"",
+                |signature, message| {
+                    if key().public().verifies(message, signature) { Ok(()) } else { Err(BadSignature) }
+                },
+            )
             .expect("verifies");
         assert_eq!(stock.payload.as_deref(), Some(b"payload".as_slice()));
     }

@@ -122,9 +122,19 @@ mod tests {
 
     #[test]
     fn foreign_topics_are_none() {
-        for name in ["", "vardpuls", "vardpuls/v1", "vardpuls/v1/report", "vardpuls/v1/report/", "vardpuls/v1/report/a/b",
-            "vardpuls/v2/report/a", "vardpuls/v1/feed/region", "vardpuls/v1/json/feed", "vardpuls/v1report/a", "é/x"]
-        {
+        for name in [
+            "",
+            "vardpuls",
+            "vardpuls/v1",
+            "vardpuls/v1/report",
+            "vardpuls/v1/report/",
+            "vardpuls/v1/report/a/b",
+            "vardpuls/v2/report/a",
+            "vardpuls/v1/feed/region",
+            "vardpuls/v1/json/feed",
+            "vardpuls/v1report/a",
+            "é/x",
+        ] {
             assert_eq!(Topic::parse(name), None, "{name}");
         }
     }

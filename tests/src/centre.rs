@@ -14,16 +14,15 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toml::Table;
-use vardpuls_aggregator::card::Card;
 use vardpuls_aggregator::nation::Nation;
 use vardpuls_aggregator::view::View;
-use vardpuls_shared::clock::Clock;
+use vardpuls_shared::card::Card;
+use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::key::{KeyError, PublicKey};
 
 use crate::hospital::{HospitalError, load_or_make_key, table};
@@ -94,7 +93,12 @@ impl Folder {
 
     /// Enrols a hospital, as `vardpuls-aggregator enrol CARD` does.
     pub fn enrol(&self, card: &Card) -> Result<(), CentreError> {
-        vardpuls_aggregator::enrolment::enrol(&self.hospitals, card, SystemTime::now().into(), &self.nation)?;
+        self.enrol_at(card, Clock::System.now())
+    }
+
+    /// Enrols a hospital whose key is valid from `now` on, where that is not the machine's time.
+    pub fn enrol_at(&self, card: &Card, now: Time) -> Result<(), CentreError> {
+        vardpuls_aggregator::enrolment::enrol(&self.hospitals, card, now, &self.nation)?;
         Ok(())
     }
 

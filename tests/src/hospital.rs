@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toml::Table;
-use vardpuls_aggregator::card::Card;
+use vardpuls_shared::card::Card;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::hospital::{HospitalId, RegionCode};
 use vardpuls_shared::key::{KeyError, PublicKey, SigningKey};
@@ -127,12 +127,7 @@ impl Hospital {
         }
         let fault = |reason| HospitalError::Key { hospital: setup.hospital.clone(), reason };
         let key = load_or_make_key(&folder.join("agent.key"), fault)?;
-        let card = Card {
-            hospital: setup.hospital.clone(),
-            name: setup.name.clone(),
-            region: setup.region.clone(),
-            public_key: key.public(),
-        };
+        let card = Card::new(setup.hospital.clone(), setup.name.clone(), setup.region.clone(), key.public());
         let hospital =
             Hospital { id: setup.hospital.clone(), config_file: folder.join("agent.toml"), folder: folder.to_owned() };
         Ok((hospital, card))

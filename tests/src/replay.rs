@@ -246,7 +246,7 @@ impl Show {
         for department in &facilities.departments {
             let setup = department.setup(&shared);
             let (hospital, card) = Hospital::create(&stage.work.join("agents").join(&department.permit), &setup)?;
-            folder.enrol(&card)?;
+            folder.enrol_at(&card, clock.now())?;
             prepared.push((hospital, setup));
         }
         let centre = folder.start(clock.clone()).await?;

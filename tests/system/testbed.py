@@ -94,6 +94,10 @@ class Process:
         return self.process.wait(seconds)
 
 
+class CommandFailed(AssertionError):
+    """A command ended with another status than 0."""
+
+
 def wait_for(what, condition, seconds=30, process=None):
     """What `condition` gives once it is true. Fails when the time is up or `process` has ended."""
     deadline = time.monotonic() + seconds
@@ -102,7 +106,7 @@ def wait_for(what, condition, seconds=30, process=None):
         try:
             if value := condition():
                 return value
-        except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+        except (OSError, ValueError, KeyError, CommandFailed, subprocess.SubprocessError) as error:
             last = error
         if process is not None and not process.running():
             raise AssertionError(f"{process.name} ended while waiting for {what}:\n{process.log()[-3000:]}")
@@ -129,7 +133,7 @@ def run(command, seconds=60, **options):
     command = [str(part) for part in command]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, **options)
     if done.returncode:
-        raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
+        raise CommandFailed(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
 

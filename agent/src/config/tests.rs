@@ -26,7 +26,7 @@ fn parse(text: &str) -> Result<Config, String> {
 /// The error of a config, without the file's name.
 fn error(text: &str) -> String {
     let error = parse(text).expect_err(text);
-    error.strip_prefix("/etc/v/agent.toml, ").map(str::to_owned).unwrap_or_else(|| panic!("no file in {error}"))
+    error.strip_prefix("/etc/v/agent.toml, ").expect("the file").to_owned()
 }
 
 fn csv(config: &Config) -> &crate::source::csv::CsvSpec {

@@ -22,12 +22,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vardpuls_shared::card::{Card, check_fingerprint};
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::hospital::{HospitalId, RegionCode};
 use vardpuls_shared::key::PublicKey;
 
 use super::{EnrolError, Enrolment, Key, KeyState, State};
-use crate::card::{Card, fingerprint_differs};
 use crate::config::document::{Document, DocumentError};
 use crate::nation::Nation;
 
@@ -70,10 +70,8 @@ fn parse(document: &Document, path: &Path, nation: &Nation) -> Result<Enrolment,
     }
     let mut keys: Vec<Key> = Vec::with_capacity(key.len());
     for KeyTable { public_key, fingerprint, from, until, revoked } in key {
-        let own = public_key.fingerprint().to_string();
-        if fingerprint != own {
-            return Err(document.wrong("key.fingerprint", format!("{fingerprint}: {}", fingerprint_differs(&own))));
-        }
+        check_fingerprint(&fingerprint, &public_key)
+            .map_err(|e| document.wrong("key.fingerprint", format!("{fingerprint}: {e}")))?;
         if keys.iter().any(|other| other.public_key.id() == public_key.id()) {
             return Err(document.wrong("key.public-key", format!("{public_key} stands twice")));
         }
@@ -83,6 +81,14 @@ fn parse(document: &Document, path: &Path, nation: &Nation) -> Result<Enrolment,
         return Err(document.wrong("key", "a hospital needs at least one [[key]]; remove the file to unenrol it"));
     }
     Ok(Enrolment { hospital, name, region, state, keys })
+}
+
+/// Reads a card file.
+pub fn read_card(path: &Path) -> Result<Card, DocumentError> {
+    let document = Document::read(path)?;
+    let card: Card = document.parse()?;
+    card.check().map_err(|e| document.wrong("fingerprint", e.to_string()))?;
+    Ok(card)
 }
 
 /// Enrols a card: writes `<hospital>.toml` in the folder, or adds the card's key to it, believed from
@@ -140,7 +146,7 @@ fn with_key(path: &Path, text: &str, card: &Card, now: Time, nation: &Nation) ->
 }
 
 fn key_table(card: &Card, now: Time) -> KeyTable {
-    let fingerprint = card.fingerprint().to_string();
+    let fingerprint = card.public_key.fingerprint().to_string();
     KeyTable { public_key: card.public_key, fingerprint, from: Some(now), until: None, revoked: None }
 }
 
@@ -164,12 +170,8 @@ mod tests {
     use super::*;
 
     fn card(key: u8) -> Card {
-        Card {
-            hospital: "SE2321000016-1003".parse().expect("valid"),
-            name: "Karolinska".into(),
-            region: "01".parse().expect("valid"),
-            public_key: PublicKey([key; 32]),
-        }
+        let (hospital, region) = ("SE2321000016-1003".parse().expect("valid"), "01".parse().expect("valid"));
+        Card::new(hospital, "Karolinska".into(), region, PublicKey([key; 32]))
     }
 
     #[test]
@@ -201,12 +203,14 @@ mod tests {
     fn a_card_that_does_not_fit_changes_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let nation = Nation::sweden();
-        let nowhere = Card { region: "99".parse().expect("valid"), ..card(1) };
+        let mut nowhere = card(1);
+        nowhere.region = "99".parse().expect("valid");
         let error = enrol(folder.path(), &nowhere, Time(0), &nation).expect_err("no region 99");
         assert!(matches!(error, EnrolError::UnknownRegion { .. }), "{error}");
 
         let path = enrol(folder.path(), &card(1), Time(0), &nation).expect("enrols");
-        let elsewhere = Card { region: "12".parse().expect("valid"), ..card(2) };
+        let mut elsewhere = card(2);
+        elsewhere.region = "12".parse().expect("valid");
         let error = enrol(folder.path(), &elsewhere, Time(0), &nation).expect_err("another region");
         assert!(matches!(error, EnrolError::OtherRegion { .. }), "{error}");
 

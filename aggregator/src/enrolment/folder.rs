@@ -240,21 +240,17 @@ fn list(dir: &Path) -> io::Result<BTreeMap<PathBuf, Option<Stamp>>> {
 
 #[cfg(test)]
 mod tests {
+    use vardpuls_shared::card::Card;
     use vardpuls_shared::clock::Time;
     use vardpuls_shared::hospital::HospitalId;
     use vardpuls_shared::key::PublicKey;
 
     use super::*;
-    use crate::card::Card;
     use crate::enrolment::{State, enrol};
 
     fn card(hospital: &str) -> Card {
-        Card {
-            hospital: hospital.parse().expect("valid"),
-            name: format!("Hospital {hospital}"),
-            region: "01".parse().expect("valid"),
-            public_key: PublicKey([1; 32]),
-        }
+        let (id, region) = (hospital.parse().expect("valid"), "01".parse().expect("valid"));
+        Card::new(id, format!("Hospital {hospital}"), region, PublicKey([1; 32]))
     }
 
     fn folder() -> (tempfile::TempDir, Folder) {

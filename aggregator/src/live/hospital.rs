@@ -1,6 +1,7 @@
 //! One hospital in the live picture: its newest reports, its rosters, and which of them stand.
 
 use vardpuls_shared::care::CareType;
+use vardpuls_shared::clock::Time;
 use vardpuls_shared::feed::{Freshness, HospitalDetail, WardFigures};
 use vardpuls_shared::hospital::{HospitalId, RegionCode};
 use vardpuls_shared::roster::{Roster, Ward};
@@ -19,7 +20,7 @@ pub(super) struct Hospital {
     /// None while it is suspended or not enrolled.
     pub(super) region: Option<usize>,
     pub(super) recent: Recent,
-    /// In the order of arrival, the oldest first.
+    /// By when they were first received, then by version: not by the order of arrival here.
     pub(super) rosters: Vec<Known>,
     pub(super) clock_flag: Option<i64>,
     pub(super) changed: bool,
@@ -28,6 +29,7 @@ pub(super) struct Hospital {
 /// A roster, and its care types in a form that a report can be held against quickly.
 #[derive(Debug)]
 pub(super) struct Known {
+    pub(super) received_at: Time,
     pub(super) roster: Roster,
     /// (index, care type) by rising index.
     pub(super) wards: Vec<(u16, CareType)>,
@@ -62,16 +64,24 @@ impl Hospital {
         }
     }
 
-    /// Remembers a roster, in the oldest one's place where there are many. False when it is here.
-    pub(super) fn learn(&mut self, roster: &Roster) -> bool {
-        if self.known(roster.version).is_some() {
-            return false;
-        }
-        if self.rosters.len() == ROSTERS {
+    /// Remembers a roster; of many, the newest. False when nothing is new in it.
+    pub(super) fn learn(&mut self, roster: &Roster, received_at: Time) -> bool {
+        let known = match self.rosters.iter().position(|k| k.roster.version == roster.version) {
+            Some(at) if self.rosters[at].received_at <= received_at => return false,
+            Some(at) => Known { received_at, ..self.rosters.remove(at) },
+            None => Known {
+                received_at,
+                wards: roster.wards.iter().map(|w| (w.index, w.care)).collect(),
+                roster: roster.clone(),
+                complained: false,
+            },
+        };
+        let order = |k: &Known| (k.received_at, k.roster.version);
+        let at = self.rosters.partition_point(|k| order(k) < order(&known));
+        self.rosters.insert(at, known);
+        if self.rosters.len() > ROSTERS {
             self.rosters.remove(0);
         }
-        let wards = roster.wards.iter().map(|w| (w.index, w.care)).collect();
-        self.rosters.push(Known { roster: roster.clone(), wards, complained: false });
         true
     }
 

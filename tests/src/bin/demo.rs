@@ -10,9 +10,11 @@ use vardpuls_tests::demo::{Options, run};
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    // Nothing but the worst may stand between the lines of a live table.
-    let quiet = if std::io::stdout().is_terminal() { "error" } else { "warn" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{quiet},rumqttd=error")));
+    // Nothing but the worst may stand between the lines of a live table. Many agents in one process soon use up the
+    // system's file notifications, and then scan: no news here. The broker's own log has no reader.
+    let level = if std::io::stdout().is_terminal() { "error" } else { "warn" };
+    let quiet = format!("{level},vardpuls_agent::source::watch=error,rumqttd=off");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -156,7 +156,7 @@ impl Exporter {
             None => true,
         };
         if is_due {
-            let bytes = drop::render(&nation.hospitals[at], &counts, SystemTime::now().into());
+            let bytes = drop::render(&nation.hospitals[at], &counts, Clock::System.now());
             let hospital = &self.hospitals[at];
             drop::put(hospital, &bytes).map_err(|reason| DemoError::Folder { file: hospital.drops(), reason })?;
             self.last[at] = Some((Instant::now(), counts));

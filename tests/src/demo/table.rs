@@ -66,7 +66,7 @@ pub fn live(view: &View, headline: &str) -> String {
     let _ = writeln!(
         out,
         "{DIM}{:<28} {:>7} {:>8} {:>8} {:>6} {:>6} {:>8} {:>5} {:>8} {:>8}{PLAIN}\x1b[K",
-        "region", "fresh", "staffed", "occupied", "", "free", "icu free", "over", "boarding", "ready"
+        "region", "fresh", "staffed", "occupied", "share", "free", "icu free", "over", "boarding", "ready"
     );
     for region in view.regions.values() {
         row(region, &region.name, &mut out);
@@ -79,11 +79,9 @@ pub fn live(view: &View, headline: &str) -> String {
 /// The nation in one line, for a pipe.
 pub fn line(view: &View) -> String {
     let nation = &view.nation;
-    let total = &nation.total;
-    let (coverage, icu) = (nation.coverage, icu(nation));
-    format!(
-        "{}: {}/{} hospitals fresh, {} stale, {} unknown; occupied {} of {} staffed, {} free; icu {} of {}; \
-         over capacity {}, boarding {}",
+    let (total, coverage) = (&nation.total, nation.coverage);
+    let mut line = format!(
+        "{}: {}/{} hospitals fresh, {} stale, {} unknown; occupied {} of {} staffed, {} free",
         nation.name,
         coverage.fresh,
         coverage.hospitals,
@@ -92,11 +90,15 @@ pub fn line(view: &View) -> String {
         number(total.occupied),
         number(total.staffed),
         number(total.available),
-        number(icu.and_then(|f| f.occupied)),
-        number(icu.and_then(|f| f.staffed)),
-        number(total.over_capacity),
-        number(total.boarding),
-    )
+    );
+    if let Some(icu) = icu(nation) {
+        let _ = write!(line, "; icu {} of {}", number(icu.occupied), number(icu.staffed));
+    }
+    if nation.care.len() > 1 {
+        let (over, boarding) = (number(total.over_capacity), number(total.boarding));
+        let _ = write!(line, "; over capacity {over}, boarding {boarding}");
+    }
+    line
 }
 
 #[cfg(test)]

@@ -73,11 +73,8 @@ impl WardState {
         if self.outlying > 0 && rng.u16(0..patients) < self.outlying {
             self.outlying -= 1;
         }
-        if rng.u16(0..patients) < self.over {
-            self.over -= 1
-        } else {
-            self.in_beds -= 1
-        }
+        let without_bed = rng.u16(0..patients) < self.over;
+        *(if without_bed { &mut self.over } else { &mut self.in_beds }) -= 1;
         self.ready = self.ready.min(self.patients());
         self.outlying = self.outlying.min(self.patients());
     }

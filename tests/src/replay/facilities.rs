@@ -15,7 +15,8 @@ use crate::hospital::{Pace, Setup, table};
 pub const VALID_FOR: Duration = Duration::from_hours(2);
 
 /// Each drop is one report: nothing is sent again as the recorded clock jumps.
-const PACE: Pace = Pace { heartbeat: Duration::from_mins(119), min_gap: Duration::ZERO, jitter: Duration::ZERO, valid_for: VALID_FOR };
+const PACE: Pace =
+    Pace { heartbeat: Duration::from_mins(119), min_gap: Duration::ZERO, jitter: Duration::ZERO, valid_for: VALID_FOR };
 
 /// Why the list cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +110,7 @@ impl Department {
         let mut source = table([
             ("name", "urgences"),
             ("kind", "csv"),
-            ("scan", "500ms"),
+            ("scan", "100ms"),
             ("settle", "0s"),
             ("charset", "iso-8859-1"),
             ("ward", "urgence"),

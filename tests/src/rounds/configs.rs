@@ -35,7 +35,7 @@ pub(super) fn agent_config(id: &HospitalId, folder: &Path, mqtt_port: u16, centr
         "hospital = \"{id}\"\nname = \"{id}\"\nregion = \"01\"\nstate-dir = \"{folder}/state\"\n\
          key-file = \"{folder}/agent.key\"\ncentre-key = \"{centre_key}\"\n\
          [broker]\nurl = \"mqtt://127.0.0.1:{mqtt_port}\"\n\
-         [report]\nheartbeat = \"1h\"\nmin-gap = \"50ms\"\njitter = \"0s\"\nvalid-for = \"2h\"\n\
+         [report]\nheartbeat = \"1h\"\nmin-gap = \"0s\"\njitter = \"0s\"\nvalid-for = \"2h\"\n\
          [outbox]\nbacklog-rate = 500\n"
     );
     for ward in 1..=load::WARDS {

@@ -38,7 +38,7 @@ impl Load {
                     let drop = &drops[rng.usize(..drops.len())];
                     // A full disk shows in the agents' logs; the next change may fit again.
                     let _ = write(drop, rng.u16(..800));
-                    sleep(Duration::from_millis(4));
+                    sleep(Duration::from_millis(3));
                 }
             }
         });

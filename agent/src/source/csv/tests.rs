@@ -158,7 +158,7 @@ fn no_more_than_a_bit_of_one_cell_is_ever_shown() {
     let seen = ok(&format!("Avdelning;Disponibla;Belagda;Spärrade\nA12;20;{long};1\n{long};1;1;1\n"), &wards());
     assert!(seen.spoiled[&id("med-12")].problem.chars().count() < 150);
     assert!(seen.unknown.iter().all(|name| name.chars().count() <= 41));
-    let many: String = (0..100).map(|n| format!("ward {n};1;1;1\n")).collect();
+    let many = (0..100).map(|n| format!("ward {n};1;1;1")).collect::<Vec<_>>().join("\n");
     assert_eq!(ok(&format!("Avdelning;Disponibla;Belagda;Spärrade\n{many}"), &wards()).unknown.len(), MAX_UNKNOWN);
 }
 

@@ -34,7 +34,7 @@ impl TimeFormat {
             .map_err(|problem| format!("{format:?}: {problem}; write it as in \"%Y-%m-%d %H:%M\""))?;
         // Minutes and seconds may be left out, but nothing above them.
         let lost = Time::from(SystemTime::from(example.timestamp())).since(again);
-        if lost < Duration::from_secs(3600) {
+        if lost < Duration::from_hours(1) {
             Ok(read)
         } else {
             Err(format!("{format:?} leaves out a part of date or hour; write it as in \"%Y-%m-%d %H:%M\""))

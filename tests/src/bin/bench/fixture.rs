@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vardpuls_aggregator::card::Card;
 use vardpuls_aggregator::enrolment::{Enrolment, Key, Registry, State};
 use vardpuls_aggregator::nation::Nation;
+use vardpuls_shared::card::Card;
 use vardpuls_shared::care::CareType;
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::count::Counts;
@@ -59,12 +59,8 @@ pub(crate) fn hospitals(n: usize) -> Vec<Hospital> {
 impl Hospital {
     /// Its enrolment card.
     pub(crate) fn card(&self) -> Card {
-        Card {
-            hospital: self.id.clone(),
-            name: self.id.to_string(),
-            region: self.region.parse().expect("a region's code"),
-            public_key: self.key.public(),
-        }
+        let region = self.region.parse().expect("a region's code");
+        Card::new(self.id.clone(), self.id.to_string(), region, self.key.public())
     }
 
     /// Its signed roster.

@@ -36,8 +36,8 @@ async fn beside_collectd(seconds: u64) -> Result<Vec<Row>, String> {
     let centre = files.start(Clock::System).await.map_err(|e| e.to_string())?;
     let link = Link { mqtt: centre.mqtt, centre_key: centre.public_key };
     hospital.configure(&agent, &link).map_err(|e| e.to_string())?;
-    let process = Process::start(Program::Agent, &hospital.config_file, &folder.path().join("log"))
-        .map_err(|e| e.to_string())?;
+    let process =
+        Process::start(Program::Agent, &hospital.config_file, &folder.path().join("log")).map_err(|e| e.to_string())?;
     let pid = process.id().ok_or("the agent ended")?;
     let fresh = || centre.view().nation.coverage.fresh == 1;
     if !waiting::until(Duration::from_secs(30), fresh).await {
@@ -79,7 +79,7 @@ async fn beside_collectd(seconds: u64) -> Result<Vec<Row>, String> {
     ])
 }
 
-fn hospital(folder: &Path) -> Result<(Hospital, vardpuls_aggregator::card::Card, vardpuls_tests::hospital::Setup), String> {
+fn hospital(folder: &Path) -> Result<(Hospital, vardpuls_shared::card::Card, vardpuls_tests::hospital::Setup), String> {
     let folder = folder.join("hospital");
     let drop = folder.join("drops/beds.csv");
     let wards = (1..=25i64).map(|index| {

@@ -43,9 +43,7 @@ fn on_one_thread(hospitals: &[Hospital]) -> (f64, f64) {
     let registry = registry(hospitals);
     let mut live = Live::new(Arc::new(Nation::sweden()), &registry, Duration::from_secs(60));
     for h in hospitals {
-        if let Ok(Verified::Roster(roster)) =
-            verify(&registry, NOW, &Topic::Roster(h.id.clone()), &h.signed_roster())
-        {
+        if let Ok(Verified::Roster(roster)) = verify(&registry, NOW, &Topic::Roster(h.id.clone()), &h.signed_roster()) {
             live.apply_roster(&roster, NOW);
         }
     }
@@ -110,8 +108,7 @@ async fn whole_process(hospitals: &[Hospital], bare: f64) -> Result<Row, String>
         vardpuls_aggregator::enrolment::enrol(&folder.path().join("hospitals.d"), &h.card(), NOW, &nation)
             .map_err(|e| text(&e))?;
     }
-    let mut centre =
-        Process::start(Program::Aggregator, &config, &folder.path().join("log")).map_err(|e| text(&e))?;
+    let mut centre = Process::start(Program::Aggregator, &config, &folder.path().join("log")).map_err(|e| text(&e))?;
     let ready = format!("http://127.0.0.1:{http}/readyz");
     if !waiting::until(Duration::from_secs(30), || ureq::get(&ready).call().is_ok()).await {
         return Err("the aggregator does not get ready".into());
@@ -217,13 +214,14 @@ impl Mosquitto {
         fs::write(&config, text).map_err(|e| e.to_string())?;
         let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
         let program = program.into_iter().find(|p| Path::new(p).exists());
-        let child = std::process::Command::new(program.ok_or("Mosquitto is not installed; install the package mosquitto")?)
-            .arg("-c")
-            .arg(&config)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .map_err(|e| e.to_string())?;
+        let child =
+            std::process::Command::new(program.ok_or("Mosquitto is not installed; install the package mosquitto")?)
+                .arg("-c")
+                .arg(&config)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .map_err(|e| e.to_string())?;
         Ok(Mosquitto { child, port })
     }
 }

@@ -31,14 +31,8 @@ async fn through_the_broker(feed_gap: &'static str) -> Result<Row, String> {
     let hospitals = hospitals(HOSPITALS);
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let any = "127.0.0.1:0".parse().map_err(|e: std::net::AddrParseError| e.to_string())?;
-    let setup = Setup {
-        http: any,
-        mqtt: any,
-        nation_file: None,
-        feed_gap,
-        sample_every: "5m",
-        notice: "benchmark".into(),
-    };
+    let setup =
+        Setup { http: any, mqtt: any, nation_file: None, feed_gap, sample_every: "5m", notice: "benchmark".into() };
     let files = Folder::create(folder.path(), &setup).map_err(|e| e.to_string())?;
     for h in &hospitals {
         files.enrol(&h.card()).map_err(|e| e.to_string())?;
@@ -94,7 +88,10 @@ async fn delays(centre: &Centre, hospitals: &[Hospital]) -> Result<Vec<Duration>
         let topic = Topic::Roster(h.id.clone()).to_string();
         writer.publish(topic, QoS::AtLeastOnce, true, h.signed_roster()).await.map_err(fault)?;
         let report = h.signed_report(1, Clock::System.now());
-        writer.publish(Topic::Report(h.id.clone()).to_string(), QoS::AtLeastOnce, false, report).await.map_err(fault)?;
+        writer
+            .publish(Topic::Report(h.id.clone()).to_string(), QoS::AtLeastOnce, false, report)
+            .await
+            .map_err(fault)?;
     }
     let all_fresh = || centre.view().nation.coverage.fresh as usize == hospitals.len();
     if !waiting::until(Duration::from_secs(30), all_fresh).await {
@@ -106,7 +103,10 @@ async fn delays(centre: &Centre, hospitals: &[Hospital]) -> Result<Vec<Duration>
         let observed = Clock::System.now();
         let report = h.signed_report(2 + (n / hospitals.len()) as u64, observed);
         sent.entry(h.id.clone()).or_default().push((observed, Instant::now()));
-        writer.publish(Topic::Report(h.id.clone()).to_string(), QoS::AtLeastOnce, false, report).await.map_err(fault)?;
+        writer
+            .publish(Topic::Report(h.id.clone()).to_string(), QoS::AtLeastOnce, false, report)
+            .await
+            .map_err(fault)?;
         tokio::time::sleep(PAUSE).await;
     }
     // A report is shown by the first feed that holds it or a newer one.

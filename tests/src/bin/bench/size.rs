@@ -20,8 +20,7 @@ pub(crate) fn measure() -> Vec<Row> {
     simulation.advance_to(Moment(Moment::START.0 + 8 * 60));
     let wards: Vec<Counts> =
         (0..nation.hospitals.len()).flat_map(|h| simulation.counts(&nation, h).into_values()).collect();
-    let bare: Vec<Counts> =
-        wards.iter().map(|c| Counts { extras: BTreeMap::new(), ..c.clone() }).collect();
+    let bare: Vec<Counts> = wards.iter().map(|c| Counts { extras: BTreeMap::new(), ..c.clone() }).collect();
     let mut rows = Vec::new();
     for n in [10, 25, 60] {
         rows.push(row(&bare, n, "staffed and occupied", (n == 25).then_some(Bar::AtMost(12.0))));
@@ -31,7 +30,8 @@ pub(crate) fn measure() -> Vec<Row> {
 }
 
 fn row(wards: &[Counts], n: usize, what: &str, bar: Option<Bar>) -> Row {
-    let sizes: Vec<f64> = wards.chunks_exact(n).map(|chunk| f64::from(u32::try_from(signed(chunk)).expect("small"))).collect();
+    let sizes: Vec<f64> =
+        wards.chunks_exact(n).map(|chunk| f64::from(u32::try_from(signed(chunk)).expect("small"))).collect();
     let bytes = median(sizes);
     #[expect(clippy::cast_precision_loss, reason = "at most 60")]
     let each = bytes / n as f64;

@@ -34,7 +34,13 @@ pub(crate) fn print(rows: &[Row]) {
             (Some(Bar::AtLeast(least)), Some(ratio)) => (format!("≥ {least}"), ratio >= least),
             _ => (String::new(), true),
         };
-        let verdict = if bar.is_empty() { "" } else if met { "met" } else { "MISSED" };
+        let verdict = if bar.is_empty() {
+            ""
+        } else if met {
+            "met"
+        } else {
+            "MISSED"
+        };
         let ratio = row.ratio.map(|r| format!("{r:.2}")).unwrap_or_default();
         cells.push([row.what.clone(), row.value.clone(), row.beside.clone(), ratio, bar, verdict.to_owned()]);
     }
