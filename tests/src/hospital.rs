@@ -162,11 +162,6 @@ impl Hospital {
         self.folder.join("drops")
     }
 
-    /// Where the agent keeps its outbox.
-    pub fn state(&self) -> PathBuf {
-        self.folder.join("state")
-    }
-
     /// Starts the agent in this process: the code of the daemon, its own outbox, its own connection.
     pub fn start(&self, clock: Clock) -> Result<Agent, HospitalError> {
         let config = vardpuls_agent::config::Config::load(&self.config_file)

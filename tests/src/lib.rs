@@ -5,7 +5,7 @@
 //! | [`nation`] | which hospitals and wards there are, and how their counts move |
 //! | [`hospital`] | one hospital's folder, drops and real agent |
 //! | [`centre`] | the centre's folder and real aggregator |
-//! | [`process`] | the same two as processes of their own, to be killed |
+//! | [`process`] | the same two as processes of their own |
 //! | [`replay`] | recorded drops through real agents, held against the official totals |
 //! | [`demo`] | the whole country on one machine, for people |
 //! | [`rounds`] | kill -9 of real processes under load, and what the store then holds |

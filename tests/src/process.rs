@@ -1,4 +1,4 @@
-//! Agents and aggregators as processes of their own, which can be killed.
+//! Agents and aggregators as processes of their own.
 //!
 //! In: a config file. Out: a [`Process`], killed when it is dropped. The programs are those that cargo built beside the
 //! one that runs: `target/<profile>/`.
@@ -104,12 +104,6 @@ impl Process {
     /// Its process id, while it runs.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
-    }
-
-    /// Ends it as a power cut would (SIGKILL).
-    pub async fn kill(mut self) -> Result<(), ProcessError> {
-        let fault = self.fault();
-        self.child.kill().await.map_err(fault)
     }
 
     /// Asks it to end (SIGTERM) and waits until it has.

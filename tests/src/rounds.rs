@@ -32,7 +32,7 @@ use load::Load;
 use witness::Witness;
 
 /// How long everybody may take to be at work again after a round, and to drain at the end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What to run.
 #[derive(Debug, Clone)]

@@ -31,20 +31,20 @@ pub(super) fn centre_config(mqtt_port: u16, http_port: u16, external: bool) -> S
 /// An agent's: every change is a report, and none comes without a change, so that an outbox can drain.
 pub(super) fn agent_config(id: &HospitalId, folder: &Path, mqtt_port: u16, centre_key: PublicKey) -> String {
     let folder = folder.display();
-    let mut text = format!(
+    let head = format!(
         "hospital = \"{id}\"\nname = \"{id}\"\nregion = \"01\"\nstate-dir = \"{folder}/state\"\n\
          key-file = \"{folder}/agent.key\"\ncentre-key = \"{centre_key}\"\n\
          [broker]\nurl = \"mqtt://127.0.0.1:{mqtt_port}\"\n\
          [report]\nheartbeat = \"1h\"\nmin-gap = \"0s\"\njitter = \"0s\"\nvalid-for = \"2h\"\n\
          [outbox]\nbacklog-rate = 500\n"
     );
-    for ward in 1..=load::WARDS {
-        text += &format!("[[ward]]\nindex = {ward}\nid = \"w{ward}\"\nname = \"Ward {ward}\"\ncare = \"general\"\n");
-    }
-    text + &format!(
+    let ward = |n| format!("[[ward]]\nindex = {n}\nid = \"w{n}\"\nname = \"Ward {n}\"\ncare = \"general\"\n");
+    let wards: String = (1..=load::WARDS).map(ward).collect();
+    let source = format!(
         "[[source]]\nname = \"beds\"\nkind = \"csv\"\npath = \"{folder}/beds.csv\"\nscan = \"100ms\"\nsettle = \"0s\"\n\
          [source.columns]\nward = \"Ward\"\nstaffed = \"Staffed\"\noccupied = \"Occupied\"\n"
-    )
+    );
+    head + &wards + &source
 }
 
 /// What a hospital gives the centre.

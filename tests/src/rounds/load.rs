@@ -54,10 +54,8 @@ impl Load {
 
 /// Replaces one file.
 pub fn write(drop: &Path, base: u16) -> io::Result<()> {
-    let mut text = String::from("Ward,Staffed,Occupied\n");
-    for ward in 1..=WARDS {
-        text += &format!("w{ward},{STAFFED},{}\n", base + ward);
-    }
+    let rows: Vec<String> = (1..=WARDS).map(|ward| format!("w{ward},{STAFFED},{}\n", base + ward)).collect();
+    let text = format!("Ward,Staffed,Occupied\n{}", rows.concat());
     let beside = drop.with_extension("new");
     fs::write(&beside, text)?;
     fs::rename(beside, drop)

@@ -51,8 +51,8 @@ async fn beside_collectd(seconds: u64) -> Result<Vec<Row>, String> {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let after = (processor_time(pid)?, other.map(processor_time).transpose()?);
     let a_second = |spent: Duration| spent.as_secs_f64() * 1e6 / Duration::from_secs(seconds).as_secs_f64();
-    let cpu = a_second(after.0 - before.0);
-    let other_cpu = after.1.zip(before.1).map(|(a, b)| a_second(a - b));
+    let cpu = a_second(after.0.saturating_sub(before.0));
+    let other_cpu = after.1.zip(before.1).map(|(a, b)| a_second(a.saturating_sub(b)));
     let memory = resident(pid)?;
     let other_memory = other.map(resident).transpose()?;
     process.terminate().await.map_err(|e| e.to_string())?;
@@ -102,14 +102,14 @@ fn hospital(folder: &Path) -> Result<(Hospital, vardpuls_shared::card::Card, var
             heartbeat: Duration::from_secs(15),
             min_gap: Duration::from_secs(2),
             jitter: Duration::from_secs(1),
-            valid_for: Duration::from_secs(180),
+            valid_for: Duration::from_mins(3),
         },
         wards: wards.collect(),
         source: source.parse().map_err(|e: toml::de::Error| e.to_string())?,
     };
     let (hospital, card) = Hospital::create(&folder, &setup).map_err(|e| e.to_string())?;
-    let rows: String = (1..=25).map(|n| format!("w{n},20,{}\n", 12 + n % 8)).collect();
-    fs::write(&drop, format!("ward,staffed,occupied\n{rows}")).map_err(|e| e.to_string())?;
+    let rows: Vec<String> = (1..=25).map(|n| format!("w{n},20,{}\n", 12 + n % 8)).collect();
+    fs::write(&drop, format!("ward,staffed,occupied\n{}", rows.concat())).map_err(|e| e.to_string())?;
     Ok((hospital, card, setup))
 }
 

@@ -66,7 +66,7 @@ async fn delays(centre: &Centre, hospitals: &[Hospital]) -> Result<Vec<Duration>
     let fault = |e: rumqttc::ClientError| e.to_string();
     let (reader, mut feeds) = connect(centre, "bench-reader");
     reader.subscribe("vardpuls/v1/feed/hospital/+", QoS::AtLeastOnce).await.map_err(fault)?;
-    let (seen, mut shown) = mpsc::unbounded_channel::<(HospitalId, Time, Instant)>();
+    let (seen, mut shown) = mpsc::channel::<(HospitalId, Time, Instant)>(8 * REPORTS);
     let reading = tokio::spawn(async move {
         while let Ok(event) = feeds.poll().await {
             let Event::Incoming(Packet::Publish(message)) = event else { continue };
@@ -76,7 +76,7 @@ async fn delays(centre: &Centre, hospitals: &[Hospital]) -> Result<Vec<Duration>
             let feed = Feed::decode(envelope.unverified_payload()).ok();
             let observed = feed.and_then(|f| f.hospital).and_then(|h| h.observed_at);
             if let Some(observed) = observed
-                && seen.send((hospital, observed, arrived)).is_err()
+                && seen.try_send((hospital, observed, arrived)).is_err()
             {
                 return;
             }

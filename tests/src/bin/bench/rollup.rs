@@ -29,7 +29,7 @@ pub(crate) fn measure() -> Vec<Row> {
 fn cost(n: usize) -> f64 {
     let hospitals = hospitals(n);
     let registry = registry(&hospitals);
-    let mut live = Live::new(Arc::new(Nation::sweden()), &registry, Duration::from_secs(60));
+    let mut live = Live::new(Arc::new(Nation::sweden()), &registry, Duration::from_mins(1));
     for h in &hospitals {
         let topic = Topic::Roster(h.id.clone());
         let Ok(Verified::Roster(roster)) = verify(&registry, NOW, &topic, &h.signed_roster()) else {
