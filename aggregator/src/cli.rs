@@ -78,7 +78,11 @@ fn chain(error: &dyn Error) -> String {
 }
 
 fn run(config: &Path) -> Result<(), Box<dyn Error>> {
-    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env()?;
+    let filter = match std::env::var_os(EnvFilter::DEFAULT_ENV) {
+        Some(_) => EnvFilter::try_from_default_env()?,
+        // rumqttd calls every ordinary disconnect an error.
+        None => EnvFilter::new("info,rumqttd=off"),
+    };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let config = Config::load(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

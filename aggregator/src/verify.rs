@@ -6,7 +6,9 @@
 //!
 //! A receipt may name a refusal only when the fault lies in bytes that the hospital itself signed,
 //! on its own topic, at a position that can be read. Anything else could come from anybody on the
-//! broker, and a receipt about it would make an agent let go of good reports.
+//! broker, and a receipt about it would make an agent let go of good reports. For the same reason a
+//! revoked key's report is not receipted while the hospital has a valid key: whoever stole the old
+//! one could refuse away what was signed with the new.
 
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::hospital::HospitalId;
@@ -144,9 +146,10 @@ fn report(
     envelope: &[u8],
     origin: Origin,
 ) -> Result<VerifiedReport, Refused> {
-    let Signed { payload, standing } = signed(registry, received_at, hospital, Kind::Report, envelope, origin)?;
+    let Signed { payload, standing, receipted } =
+        signed(registry, received_at, hospital, Kind::Report, envelope, origin)?;
     let decoded = standing.and_then(|()| Report::decode(payload).map_err(|e| (of_payload(&e), e.to_string())));
-    let report = decoded.map_err(|(refusal, detail)| signed_fault(hospital, payload, refusal, detail))?;
+    let report = decoded.map_err(|(refusal, detail)| signed_fault(hospital, payload, receipted, refusal, detail))?;
     if report.hospital != *hospital {
         return Err(unsigned(hospital, Refusal::WrongTopic, format_args!("the report is {}'s", report.hospital)));
     }
@@ -172,14 +175,20 @@ fn report(
 
 /// A refusal of bytes that a key of the hospital signed. A receipt may say so where the head can be
 /// read and names the hospital; one that names another was signed for another topic.
-fn signed_fault(hospital: &HospitalId, payload: &[u8], refusal: Refusal, detail: String) -> Refused {
+fn signed_fault(hospital: &HospitalId, payload: &[u8], receipted: bool, refusal: Refusal, detail: String) -> Refused {
     match Report::peek(payload) {
         Ok((named, _)) if named != *hospital => {
             unsigned(hospital, Refusal::WrongTopic, format_args!("the report is {named}'s"))
         }
         head => {
             let position = head.ok().map(|(_, position)| position);
-            Refused { refusal, hospital: hospital.clone(), position, detail, receipted: position.is_some() }
+            Refused {
+                refusal,
+                hospital: hospital.clone(),
+                position,
+                detail,
+                receipted: receipted && position.is_some(),
+            }
         }
     }
 }
@@ -191,7 +200,7 @@ fn roster(
     envelope: &[u8],
     origin: Origin,
 ) -> Result<VerifiedRoster, Refused> {
-    let Signed { payload, standing } = signed(registry, received_at, hospital, Kind::Roster, envelope, origin)?;
+    let Signed { payload, standing, .. } = signed(registry, received_at, hospital, Kind::Roster, envelope, origin)?;
     standing.map_err(|(refusal, detail)| unsigned(hospital, refusal, detail))?;
     let roster = Roster::decode(payload).map_err(|e| match &e {
         RosterError::Wire(wire) => unsigned(hospital, of_payload(wire), e.to_string()),
@@ -209,6 +218,8 @@ fn roster(
 struct Signed<'a> {
     payload: &'a [u8],
     standing: Result<(), (Refusal, String)>,
+    /// Whether a receipt may name a fault in the payload.
+    receipted: bool,
 }
 
 fn signed<'a>(
@@ -239,7 +250,8 @@ fn signed<'a>(
     } else {
         Ok(())
     };
-    Ok(Signed { payload, standing })
+    let other_key_holds = || enrolment.keys.iter().any(|k| matches!(k.state(received_at), KeyState::Valid(_)));
+    Ok(Signed { payload, standing, receipted: valid || !other_key_holds() })
 }
 
 /// SHA-256, as the store tells envelopes apart.
@@ -294,7 +306,8 @@ mod tests {
         text.parse().expect("valid")
     }
 
-    /// Hospital `a` has key 1, valid, and key 2, revoked an hour ago; `s` with key 3 is suspended.
+    /// Hospital `a` has key 1, valid, and key 2, revoked an hour ago; `r` has only key 4, revoked; `s` with key 3 is
+    /// suspended.
     fn registry() -> Registry {
         let with = |name: &str, state, keys: &[(u8, Option<Time>)]| Enrolment {
             hospital: id(name),
@@ -307,9 +320,13 @@ mod tests {
                 .collect(),
         };
         let hour_ago = Time(NOW.0 - 3_600_000);
-        [with("a", State::Enrolled, &[(1, None), (2, Some(hour_ago))]), with("s", State::Suspended, &[(3, None)])]
-            .into_iter()
-            .collect()
+        [
+            with("a", State::Enrolled, &[(1, None), (2, Some(hour_ago))]),
+            with("r", State::Enrolled, &[(4, Some(hour_ago))]),
+            with("s", State::Suspended, &[(3, None)]),
+        ]
+        .into_iter()
+        .collect()
     }
 
     fn sample(hospital: &str) -> Report {
@@ -351,7 +368,7 @@ mod tests {
         let good = sample("a").encode();
         assert_eq!(refusal(on("a", &good[..good.len() - 1], 1)), (Refusal::Truncated, Some(7)));
         assert_eq!(refusal(on("a", &[&good[..], &[0]].concat(), 1)), (Refusal::TrailingBytes, Some(7)));
-        assert_eq!(refusal(on("a", &good, 2)), (Refusal::RevokedKey, Some(7)));
+        assert_eq!(refusal(on("r", &sample("r").encode(), 4)), (Refusal::RevokedKey, Some(7)));
         assert_eq!(refusal(on("s", &sample("s").encode(), 3)), (Refusal::Suspended, Some(7)));
     }
 
@@ -360,6 +377,8 @@ mod tests {
         let good = sample("a").encode();
         assert_eq!(refusal(on("b", &good, 1)), (Refusal::UnknownHospital, None));
         assert_eq!(refusal(on("a", &good, 9)), (Refusal::UnknownKey, None));
+        // Whoever stole the old key must not refuse away what was signed with the new one.
+        assert_eq!(refusal(on("a", &good, 2)), (Refusal::RevokedKey, None));
         // The hospital's own report, replayed on another hospital's topic by whoever holds key 3.
         assert_eq!(refusal(on("s", &good, 3)), (Refusal::WrongTopic, None));
         assert_eq!(refusal(on("a", b"\x01", 1)), (Refusal::Malformed, None));

@@ -271,6 +271,8 @@ async fn a_report_is_stored_receipted_and_stands_in_the_feed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_refusal_has_its_name_and_only_signed_faults_a_receipt() {
     let dir = files();
+    // A hospital whose only key is revoked: nothing good can be refused away.
+    enrol(dir.path(), "r", "enrolled", &[(5, "revoked = \"2020-01-01T00:00:00Z\"")]);
     let rig = Rig::start(&dir).await;
     rig.roster(&roster_of("a"), 1).await;
     let signed = |payload: &[u8], seed| sign(Kind::Report, payload, &key(seed));
@@ -303,6 +305,9 @@ async fn every_refusal_has_its_name_and_only_signed_faults_a_receipt() {
     rig.roster(&mismatched, 1).await;
     rig.refused(Refusal::RosterMismatch).await;
 
+    rig.send(on("a"), signed(&good(16), 2)).await;
+    rig.refused(Refusal::RevokedKey).await;
+
     // What the hospital itself signed: refused by name, and the agent is told.
     let told = async |hospital: &str, sequence, refusal: Refusal| {
         let refused =
@@ -315,8 +320,8 @@ async fn every_refusal_has_its_name_and_only_signed_faults_a_receipt() {
     told("a", 20, Refusal::AbsurdCount).await;
     rig.send(on("a"), signed(&[&good(21)[..], &[0]].concat(), 1)).await;
     told("a", 21, Refusal::TrailingBytes).await;
-    rig.send(on("a"), signed(&good(22), 2)).await;
-    told("a", 22, Refusal::RevokedKey).await;
+    rig.report(&report_of("r", 22, 1), 5).await;
+    told("r", 22, Refusal::RevokedKey).await;
     rig.report(&report_of("s", 23, 1), 4).await;
     told("s", 23, Refusal::Suspended).await;
     rig.report(&report_of("a", 24, 1), 1).await;
@@ -324,7 +329,7 @@ async fn every_refusal_has_its_name_and_only_signed_faults_a_receipt() {
     rig.report(&report_of("a", 24, 2), 1).await;
     told("a", 24, Refusal::Equivocation).await;
 
-    let named: Vec<u64> = ["a", "b", "s", "nobody"]
+    let named: Vec<u64> = ["a", "b", "r", "s", "nobody"]
         .iter()
         .flat_map(|h| rig.receipts(h))
         .flat_map(|r| r.refused.into_iter().map(|(s, _)| s).chain(r.stored.into_iter().map(|(s, _)| s)))

@@ -34,7 +34,9 @@ pub(crate) fn measure() -> Result<Vec<Row>, String> {
         bar: Some(Bar::AtLeast(0.90)),
     }];
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
-    rows.push(runtime.block_on(whole_process(&hospitals, bare))?);
+    for feed_gap in ["1h", "200ms"] {
+        rows.push(runtime.block_on(whole_process(&hospitals, bare, feed_gap))?);
+    }
     Ok(rows)
 }
 
@@ -77,7 +79,7 @@ fn per_report(spent: Duration, reports: usize) -> f64 {
 }
 
 /// The processor time of an aggregator for each report, receipts, feed and commits included.
-async fn whole_process(hospitals: &[Hospital], bare: f64) -> Result<Row, String> {
+async fn whole_process(hospitals: &[Hospital], bare: f64, feed_gap: &str) -> Result<Row, String> {
     const EACH: u64 = 60;
     let text = |e: &dyn std::fmt::Display| e.to_string();
     let folder = tempfile::tempdir().map_err(|e| text(&e))?;
@@ -89,7 +91,7 @@ async fn whole_process(hospitals: &[Hospital], bare: f64) -> Result<Row, String>
         &config,
         format!(
             "key-file = \"centre.key\"\nhospitals-dir = \"hospitals.d\"\n[broker]\nurl = \"mqtt://127.0.0.1:{}\"\n\
-             [store]\npath = \"vardpuls.db\"\n[ingest]\nqueue = 100000\n[http]\nlisten = \"127.0.0.1:{http}\"\n",
+             [store]\npath = \"vardpuls.db\"\n[ingest]\nqueue = 100000\n[feed]\nmin-gap = \"{feed_gap}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n",
             broker.port
         ),
     )
@@ -141,11 +143,12 @@ async fn whole_process(hospitals: &[Hospital], bare: f64) -> Result<Row, String>
     #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
     let rate = total as f64 / wall.as_secs_f64();
     Ok(Row {
-        what: "aggregator's processor time for a report, broker to store, receipt and feed".into(),
+        what: format!("aggregator's processor time for a report, broker to store and receipt, feed every {feed_gap}"),
         value: format!("{each:.1} µs ({rate:.0} reports/s beside the load)"),
         beside: format!("{bare:.1} µs bare verification"),
         ratio: Some(bare / each),
-        bar: Some(Bar::AtLeast(0.75)),
+        // The design's bar is for the way from the broker to the rules, without the feed's signatures.
+        bar: (feed_gap == "1h").then_some(Bar::AtLeast(0.75)),
     })
 }
 

@@ -15,6 +15,7 @@ mod table;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use table::Row;
 
@@ -30,6 +31,8 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // Silent unless asked: what daemons in this process say would stand between the figures.
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_writer(std::io::stderr).init();
     let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|o| o == name);
     let mut rows: Vec<Row> = Vec::new();
     let mut failed = false;
