@@ -11,7 +11,7 @@
 use std::fmt;
 
 use coset::iana::{self, EnumI64};
-use coset::{CborSerializable, ContentType, Header, ProtectedHeader, RegisteredLabelWithPrivate, SignatureContext};
+use coset::{CborSerializable, ContentType, Header, RegisteredLabelWithPrivate};
 
 use crate::key::{KeyId, PublicKey, SigningKey};
 use crate::wire::{MAX_ENVELOPE, Reader, WireError, Writer, written};
@@ -104,10 +104,17 @@ pub fn sign(kind: Kind, payload: &[u8], key: &SigningKey) -> Vec<u8> {
     w.into_writer()
 }
 
-/// The `Sig_structure` (RFC 9052, §4.4) over the protected bytes as they stand.
+/// The `Sig_structure` (RFC 9052, §4.4) over the protected bytes as they stand:
+/// `["Signature1", protected, external_aad: h'', payload]`.
 fn to_be_signed(protected: &[u8], payload: &[u8]) -> Vec<u8> {
-    let header = ProtectedHeader { original_data: Some(protected.to_vec()), header: Header::default() };
-    coset::sig_structure_data(SignatureContext::CoseSign1, header, None, &[], payload)
+    // Written here because it is the hot path, and coset's would copy both parts into a tree first.
+    let mut w = Writer::new(Vec::with_capacity(protected.len() + payload.len() + 24));
+    written(w.array(4));
+    written(w.str("Signature1"));
+    written(w.bytes(protected));
+    written(w.bytes(&[]));
+    written(w.bytes(payload));
+    w.into_writer()
 }
 
 impl<'a> Envelope<'a> {

@@ -3,7 +3,7 @@
 //!
 //! In: fixed messages and RFC 8032's seeds. Out: the same file byte for byte (Ed25519 is deterministic).
 //! A wanted change of the wire is written with
-//! `cargo test -p vardpuls-shared --test vectors -- --ignored write_vectors`, and is a new message version.
+//! `WRITE_VECTORS=1 cargo test -p vardpuls-shared --test vectors`, and is a new message version.
 
 use serde_json::{Value, json};
 use vardpuls_shared::feed::Feed;
@@ -195,8 +195,11 @@ fn stored() -> Value {
 
 #[test]
 fn the_vectors_are_what_the_code_makes() {
-    let stored = std::fs::read_to_string(FILE).expect("vectors/vectors.json is there");
     let made = vectors();
+    if std::env::var_os("WRITE_VECTORS").is_some() {
+        std::fs::write(FILE, &made).expect("the file can be written");
+    }
+    let stored = std::fs::read_to_string(FILE).expect("vectors/vectors.json is there");
     for (number, (stored, made)) in stored.lines().zip(made.lines()).enumerate() {
         assert_eq!(stored, made, "line {} of {FILE}", number + 1);
     }
@@ -256,10 +259,4 @@ fn every_wrong_vector_is_refused_on_its_layer() {
         };
         assert_eq!(v["layer"], found, "{}", v["name"]);
     }
-}
-
-#[test]
-#[ignore = "writes vectors/vectors.json anew"]
-fn write_vectors() {
-    std::fs::write(FILE, vectors()).expect("the file can be written");
 }

@@ -15,7 +15,8 @@ async fn main() -> ExitCode {
     let level = if std::io::stdout().is_terminal() { "error" } else { "warn" };
     let quiet = format!("{level},vardpuls_agent::source::watch=error,rumqttd=off");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
