@@ -190,7 +190,14 @@ fn show_status(config: &Config, json: bool) -> Result<ExitCode, Box<dyn Error>> 
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let contents = outbox::inspect(&config.state_dir)?;
+    let contents = match outbox::inspect(&config.state_dir) {
+        Err(outbox::OutboxError::Locked { .. }) => {
+            let socket = status::socket(&config.state_dir);
+            let why = "it is starting or stopping; ask again in a moment, and look at its log if that does not help";
+            return Err(format!("an agent holds the outbox but does not answer at {}: {why}", socket.display()).into());
+        }
+        contents => contents?,
+    };
     match (json, contents) {
         (true, contents) => println!("{}", serde_json::to_string_pretty(&contents)?),
         (false, Some(contents)) => {

@@ -52,8 +52,8 @@ pub enum BrokerError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Certificate and key do not do.
-    #[error("the broker's TLS settings do not work: {0}")]
+    /// The TLS library has no protocol version for us.
+    #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
 }
 
@@ -101,7 +101,7 @@ fn options(client_id: &str, host: &str, port: u16) -> MqttOptions {
 fn client_config(tls: &TlsConfig) -> Result<Arc<ClientConfig>, BrokerError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&tls.ca_file)? {
-        roots.add(certificate)?;
+        roots.add(certificate).map_err(|e| file_error(&tls.ca_file, e))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -110,7 +110,9 @@ fn client_config(tls: &TlsConfig) -> Result<Arc<ClientConfig>, BrokerError> {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|e| file_error(key, e))?;
-            builder.with_client_auth_cert(certificates(certificate)?, private)?
+            builder.with_client_auth_cert(certificates(certificate)?, private).map_err(|e| {
+                file_error(certificate, format!("{e}; it must be X.509 v3 and belong to client-key-file"))
+            })?
         }
     };
     Ok(Arc::new(config))

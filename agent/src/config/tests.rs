@@ -1,3 +1,5 @@
+//! What a config may say, and how each mistake in one is told.
+
 use std::collections::BTreeSet;
 
 use vardpuls_shared::care::CareType;

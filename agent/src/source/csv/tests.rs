@@ -1,3 +1,5 @@
+//! Drops as hospitals really write them, and any bytes at all.
+
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
