@@ -266,7 +266,7 @@ fn render_message(out: &mut String, title: &str, message: &Message) {
     let _ = writeln!(out, "\n{title}: {} bytes signed, {} wards{per_ward}", message.bytes, message.wards);
     let _ = writeln!(out, "  topic {}", message.topic);
     for field in &message.fields {
-        let _ = writeln!(out, "  {:<16}{:<24} {}", field.name, field.value, field.meaning);
+        let _ = writeln!(out, "  {:<16}{:<23} {}", field.name, field.value, field.meaning);
     }
     let _ = writeln!(out, "  the payload as CBOR\n    {}", message.diagnostic);
     out.push_str("  the bytes: the payload in its signed envelope (COSE_Sign1: header, payload, signature)\n");
