@@ -7,11 +7,14 @@
 pub mod document;
 pub mod key_file;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use vardpuls_shared::alert::Severity;
+use vardpuls_shared::hospital::HospitalId;
 
 use document::{Document, DocumentError, duration};
 
@@ -34,6 +37,12 @@ pub struct Config {
     pub feed: FeedConfig,
     /// The HTTP surface.
     pub http: HttpConfig,
+    /// What is alarming, and who may act on it.
+    pub alerts: AlertsConfig,
+    /// Prometheus Alertmanager, where there is one.
+    pub alertmanager: Option<AlertmanagerConfig>,
+    /// Who is told over signed webhooks.
+    pub webhooks: Vec<WebhookConfig>,
 }
 
 /// Which broker the centre is a client of.
@@ -137,6 +146,63 @@ pub struct HttpConfig {
     pub notice: Option<String>,
 }
 
+/// What is alarming, and who may act on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AlertsConfig {
+    /// The rules; the built-in ones where there is none. Read again when it changes.
+    pub rules_file: Option<PathBuf>,
+    /// Who may act, with the digests of their tokens; without it nobody can. Read again when it changes.
+    pub operators_file: Option<PathBuf>,
+    /// `test` where the figures are not real: alarms then say so everywhere.
+    pub status: AlertStatus,
+}
+
+/// Whether alarms outside drills are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertStatus {
+    /// They are.
+    #[default]
+    Actual,
+    /// They come from figures that are not real.
+    Test,
+}
+
+/// Prometheus Alertmanager, told by its v2 API.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AlertmanagerConfig {
+    /// Where it is, without the path: `http://127.0.0.1:9093`.
+    pub url: String,
+    /// How often what stands is told again; it resolves what it has not heard of for four times as long.
+    #[serde(default = "one_minute", deserialize_with = "duration")]
+    pub repeat_every: Duration,
+}
+
+/// A receiver of signed webhooks (Standard Webhooks).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WebhookConfig {
+    /// What it is called in logs and metrics, and by what its place in the journal is kept: 1 to 31 of A-Za-z0-9_-.
+    pub name: String,
+    /// Where changes are posted.
+    pub url: String,
+    /// The file with the shared secret: `whsec_` and base64 of 24 to 64 bytes.
+    pub secret_file: PathBuf,
+    /// Nothing below this severity.
+    #[serde(default = "notice")]
+    pub least_severity: Severity,
+}
+
+fn one_minute() -> Duration {
+    Duration::from_mins(1)
+}
+
+fn notice() -> Severity {
+    Severity::Notice
+}
+
 const DAY: Duration = Duration::from_hours(24);
 
 impl Default for StoreConfig {
@@ -184,6 +250,11 @@ struct Written {
     feed: FeedConfig,
     #[serde(default)]
     http: HttpConfig,
+    #[serde(default)]
+    alerts: AlertsConfig,
+    alertmanager: Option<AlertmanagerConfig>,
+    #[serde(default)]
+    webhook: Vec<WebhookConfig>,
 }
 
 #[derive(Deserialize)]
@@ -234,8 +305,37 @@ impl Config {
             ingest: file.ingest,
             feed: file.feed,
             http: file.http,
+            alerts: AlertsConfig {
+                rules_file: file.alerts.rules_file.map(|rules| base.join(rules)),
+                operators_file: file.alerts.operators_file.map(|operators| base.join(operators)),
+                ..file.alerts
+            },
+            alertmanager: file.alertmanager,
+            webhooks: check_webhooks(document, base, file.webhook)?,
         })
     }
+}
+
+/// Names are told apart, and are what a receiver's place in the journal is kept by.
+fn check_webhooks(
+    document: &Document,
+    base: &Path,
+    webhooks: Vec<WebhookConfig>,
+) -> Result<Vec<WebhookConfig>, DocumentError> {
+    let mut names = BTreeSet::new();
+    let check = |webhook: WebhookConfig| {
+        if let Err(e) = HospitalId::new(&webhook.name) {
+            return Err(document.wrong("webhook.name", format!("{:?}: {e}", webhook.name)));
+        }
+        if !names.insert(webhook.name.clone()) {
+            return Err(document.wrong("webhook.name", format!("{:?} stands twice", webhook.name)));
+        }
+        if !["http://", "https://"].iter().any(|scheme| webhook.url.starts_with(scheme)) {
+            return Err(document.wrong("webhook.url", format!("{:?}: write http://… or https://…", webhook.url)));
+        }
+        Ok(WebhookConfig { secret_file: base.join(webhook.secret_file), ..webhook })
+    };
+    webhooks.into_iter().map(check).collect()
 }
 
 impl BrokerTable {

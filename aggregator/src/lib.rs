@@ -6,6 +6,7 @@
 //! | whom to believe | [`enrolment`], [`nation`], [`verify`], run by the [`verifiers`] threads |
 //! | the picture (pure) | [`merge`] one hospital's reports, [`freshness`], [`ward`] and [`rollup`] the sums, [`live`] all of it |
 //! | its keeping | [`keeper`] the task that owns it, [`rebuild`] after a restart, [`view`] as others see it |
+//! | alarms (pure) | [`alert`] rules, points, the book that is a fold over the journal |
 //! | durability | [`store`], [`committer`], [`receipt`] |
 //! | to the world | [`publish`] over MQTT, [`http`] |
 //! | the process | [`centre`] wires it, [`config`], [`cli`], [`metrics`], [`readiness`] |
@@ -13,6 +14,7 @@
 //! One direction: connection → ingest → verify → keeper → committer → publish. A verified report is a
 //! type that only [`verify`] can make, so that unverified data cannot reach the picture or the store.
 
+pub mod alert;
 pub mod broker;
 pub mod centre;
 pub mod cli;

@@ -127,7 +127,7 @@ pub fn verify(registry: &Registry, received_at: Time, topic: &Topic, envelope: &
         Topic::Receipt(h) | Topic::Presence(h) => {
             Err(unsigned(h, Refusal::WrongTopic, "the centre takes nothing here"))
         }
-        Topic::Feed(_) | Topic::JsonFeed(_) => {
+        Topic::Feed(_) | Topic::JsonFeed(_) | Topic::Alert(_) | Topic::JsonAlert(_) => {
             let centre = HospitalId::new("centre").expect("within the alphabet");
             Err(unsigned(&centre, Refusal::WrongTopic, "only the centre publishes here"))
         }

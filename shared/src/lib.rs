@@ -8,7 +8,7 @@
 //! | [`card`] | the enrolment card, which a hospital gives the centre once |
 //! | [`care`] | what a ward's beds are for, in every vocabulary that we meet |
 //! | [`count`] | one ward's counts and the registered extra counts |
-//! | [`roster`], [`report`], [`receipt`], [`feed`] | one message each: fields, bytes, limits; its `.cddl` lies beside it |
+//! | [`roster`], [`report`], [`receipt`], [`feed`], [`alert`] | one message each: fields, bytes, limits; its `.cddl` lies beside it |
 //! | [`signed`] | the COSE envelope that every one of them travels in |
 //! | [`key`] | Ed25519 keys: PKCS#8, the `ed25519:` text form, the key id |
 //! | [`topic`] | MQTT topics, built and parsed in one place |
@@ -20,6 +20,7 @@
 //! envelope is COSE_Sign1 around it; its content type names the payload, so that one kind of
 //! message can never pass for another.
 
+pub mod alert;
 pub mod card;
 pub mod care;
 pub mod clock;

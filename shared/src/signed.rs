@@ -27,6 +27,8 @@ pub enum Kind {
     Receipt,
     /// [`crate::feed`]
     Feed,
+    /// [`crate::alert`]
+    Alert,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Kind::Roster => "application/vardpuls-roster+cbor",
             Kind::Receipt => "application/vardpuls-receipt+cbor",
             Kind::Feed => "application/vardpuls-feed+cbor",
+            Kind::Alert => "application/vardpuls-alert+cbor",
         }
     }
 }

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use crate::alert::AlertId;
 use crate::hospital::{HospitalId, RegionCode};
 
 const ROOT: &str = "vardpuls/v1";
@@ -24,10 +27,15 @@ pub enum Topic {
     Feed(Scope),
     /// The same as JSON, unsigned, retained.
     JsonFeed(Scope),
+    /// An alarm's state, signed CBOR, retained while it is open.
+    Alert(AlertId),
+    /// The same as JSON, unsigned.
+    JsonAlert(AlertId),
 }
 
-/// What a feed message is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What a feed message is about. In JSON its text form.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Scope {
     /// The whole country.
     Nation,
@@ -37,8 +45,9 @@ pub enum Scope {
     Hospital(HospitalId),
 }
 
-/// What the centre subscribes to.
-pub const CENTRE_SUBSCRIPTIONS: [&str; 2] = ["vardpuls/v1/roster/+", "vardpuls/v1/report/+"];
+/// What the centre subscribes to; its own alerts, to clear what a broker kept and no longer stands.
+pub const CENTRE_SUBSCRIPTIONS: [&str; 4] =
+    ["vardpuls/v1/roster/+", "vardpuls/v1/report/+", "vardpuls/v1/alert/+", "vardpuls/v1/json/alert/+"];
 
 impl fmt::Display for Scope {
     /// `nation`, `region/<code>` or `hospital/<hospital>`: in topics and in `history?scope=`.
@@ -69,6 +78,19 @@ impl std::str::FromStr for Scope {
     }
 }
 
+impl TryFrom<String> for Scope {
+    type Error = UnknownScope;
+    fn try_from(text: String) -> Result<Scope, UnknownScope> {
+        text.parse()
+    }
+}
+
+impl From<Scope> for String {
+    fn from(scope: Scope) -> String {
+        scope.to_string()
+    }
+}
+
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,6 +100,8 @@ impl fmt::Display for Topic {
             Topic::Presence(h) => write!(f, "{ROOT}/presence/{h}"),
             Topic::Feed(scope) => write!(f, "{ROOT}/feed/{scope}"),
             Topic::JsonFeed(scope) => write!(f, "{ROOT}/json/feed/{scope}"),
+            Topic::Alert(alert) => write!(f, "{ROOT}/alert/{alert}"),
+            Topic::JsonAlert(alert) => write!(f, "{ROOT}/json/alert/{alert}"),
         }
     }
 }
@@ -93,7 +117,12 @@ impl Topic {
             "receipt" => Some(Topic::Receipt(last.parse().ok()?)),
             "presence" => Some(Topic::Presence(last.parse().ok()?)),
             "feed" => Some(Topic::Feed(last.parse().ok()?)),
-            "json" => Some(Topic::JsonFeed(last.strip_prefix("feed/")?.parse().ok()?)),
+            "alert" => Some(Topic::Alert(last.parse().ok()?)),
+            "json" => match last.split_once('/')? {
+                ("feed", scope) => Some(Topic::JsonFeed(scope.parse().ok()?)),
+                ("alert", alert) => Some(Topic::JsonAlert(alert.parse().ok()?)),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -114,6 +143,8 @@ mod tests {
             Topic::Feed(Scope::Nation),
             Topic::Feed(Scope::Region("01".parse().expect("valid"))),
             Topic::JsonFeed(Scope::Hospital(h.clone())),
+            Topic::Alert("icu-full.region.01.1700000000000".parse().expect("valid")),
+            Topic::JsonAlert("icu-full.nation.1700000000000".parse().expect("valid")),
         ] {
             assert_eq!(Topic::parse(&topic.to_string()), Some(topic));
         }

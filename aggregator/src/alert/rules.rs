@@ -1,0 +1,7 @@
+//! The rules as one set: read from TOML, held against each other, replaced whole.
+//!
+//! To be written (contract: `Rules::parse(&Document) -> Result<Rules, DocumentError>`, `Rules::built_in()`).
+
+/// A set of rules.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rules {}
