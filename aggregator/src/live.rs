@@ -11,6 +11,7 @@
 //! nowhere; its reports are remembered, so that an old one cannot pass for new when it returns.
 
 mod hospital;
+pub mod sight;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub struct Live {
     /// The latest time seen: a clock that was set back makes everything be judged again.
     latest: Time,
     changes: Changes,
+    touched: Touched,
     flagged: u32,
     scratch: Contribution,
 }
@@ -53,6 +55,17 @@ struct Changes {
     regions: Vec<bool>,
     hospitals: Vec<usize>,
     gone: Vec<HospitalId>,
+}
+
+/// What the alarms have to look at again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Touched {
+    /// The nation's figures changed.
+    pub nation: bool,
+    /// Regions whose figures changed, by index.
+    pub regions: Vec<usize>,
+    /// Hospitals that were heard, or whose freshness, clock or enrolment changed, by index.
+    pub hospitals: Vec<usize>,
 }
 
 /// What has to be published.
@@ -92,6 +105,7 @@ impl Live {
             rollup: Rollup::new(regions),
             deadlines: Deadlines::default(),
             latest: Time(0),
+            touched: Touched { nation: true, regions: (0..regions).collect(), hospitals: Vec::new() },
             changes: Changes { nation: true, regions: vec![true; regions], hospitals: Vec::new(), gone: Vec::new() },
             flagged: 0,
             scratch: Contribution::default(),
@@ -110,7 +124,9 @@ impl Live {
             };
             let at = *self.index_of.entry(enrolment.hospital.clone()).or_insert_with(|| {
                 self.hospitals.push(Hospital::new(enrolment.hospital.clone()));
-                self.hospitals.len() - 1
+                let at = self.hospitals.len() - 1;
+                self.rollup.name(at, sight::print(&enrolment.hospital));
+                at
             });
             match enrolled.get_mut(at) {
                 Some(known) => *known = true,
@@ -125,11 +141,13 @@ impl Live {
             self.touch_region(old);
             self.refresh(at, now);
             self.touch(at);
+            self.look_at(at);
         }
         for at in (0..enrolled.len()).filter(|&at| !enrolled[at]) {
             if let Some(region) = self.hospitals[at].region.take() {
                 self.touch_region(Some(region));
                 self.refresh(at, now);
+                self.look_at(at);
                 self.changes.gone.push(self.hospitals[at].id.clone());
             }
         }
@@ -150,6 +168,9 @@ impl Live {
             _ => (0, false),
         };
         self.touch(at);
+        if outcome == Outcome::Newer {
+            self.look_at(at);
+        }
         Some(Applied { outcome, roster_missing, unknown_wards, first_unknown })
     }
 
@@ -182,6 +203,15 @@ impl Live {
             self.refresh(at, now);
             self.touch(at);
         }
+    }
+
+    /// What the alarms have to look at again since the last call; `into` is used again and again.
+    pub fn take_touched(&mut self, into: &mut Touched) {
+        into.regions.clear();
+        into.hospitals.clear();
+        std::mem::swap(&mut self.touched, into);
+        self.touched.nation = false;
+        into.hospitals.iter().for_each(|&at| self.hospitals[at].looked_at = false);
     }
 
     /// What changed since the last call.
@@ -290,12 +320,17 @@ impl Live {
         let enrolled = hospital.region.is_some();
         let flag = freshness::clock_flag(offset, self.tolerance).filter(|_| enrolled);
         self.flagged += u32::from(flag.is_some());
-        self.flagged -= u32::from(std::mem::replace(&mut hospital.clock_flag, flag).is_some());
+        let before = std::mem::replace(&mut hospital.clock_flag, flag);
+        self.flagged -= u32::from(before.is_some());
         let region = hospital.region;
         self.deadlines.set(at, end.filter(|_| enrolled));
-        if self.rollup.put(at, region, &self.scratch) {
+        let put = self.rollup.put(at, region, &self.scratch);
+        if put {
             self.touch_region(region);
             self.touch(at);
+        }
+        if put || before != flag {
+            self.look_at(at);
         }
         unknown_wards
     }
@@ -310,6 +345,17 @@ impl Live {
         if let Some(region) = region {
             self.changes.regions[region] = true;
             self.changes.nation = true;
+            self.touched.nation = true;
+            // Few regions: a look through them beats a flag for each.
+            if !self.touched.regions.contains(&region) {
+                self.touched.regions.push(region);
+            }
+        }
+    }
+
+    fn look_at(&mut self, at: usize) {
+        if !std::mem::replace(&mut self.hospitals[at].looked_at, true) {
+            self.touched.hospitals.push(at);
         }
     }
 }

@@ -27,14 +27,46 @@ pub struct Contribution {
     state: Freshness,
     /// Bit by care type: those that its roster has, fresh or not.
     roster: u32,
+    /// Bit by care type: those of which the newest report leaves a ward of the roster out.
+    gaps: u32,
     /// Sums by care type, rising; empty unless fresh.
     sums: Vec<(CareType, Sums)>,
 }
 
 impl Default for Contribution {
     fn default() -> Self {
-        Contribution { state: Freshness::Unknown, roster: 0, sums: Vec::new() }
+        Contribution { state: Freshness::Unknown, roster: 0, gaps: 0, sums: Vec::new() }
     }
+}
+
+/// A set of care types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CareSet(u32);
+
+impl CareSet {
+    /// All of them.
+    pub const ALL: CareSet = CareSet(u32::MAX);
+
+    /// These; none at all means all.
+    pub fn of(cares: &[CareType]) -> CareSet {
+        if cares.is_empty() { CareSet::ALL } else { CareSet(cares.iter().fold(0, |bits, &c| bits | 1 << place(c))) }
+    }
+
+    /// Whether it has a care type.
+    pub fn has(self, care: CareType) -> bool {
+        self.0 >> place(care) & 1 == 1
+    }
+}
+
+/// What is missing behind a sum: hospitals that are not fresh, or whose report leaves out a ward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Missing {
+    /// Hospitals that have such beds.
+    pub hospitals: u32,
+    /// How many of them are missing, in whole or in part.
+    pub missing: u32,
+    /// Which ones: a fingerprint of the set; 0 where none is.
+    pub print: u64,
 }
 
 impl Contribution {
@@ -42,7 +74,13 @@ impl Contribution {
     pub fn begin(&mut self, roster: impl IntoIterator<Item = CareType>) {
         self.state = Freshness::Unknown;
         self.roster = roster.into_iter().fold(0, |bits, care| bits | 1 << place(care));
+        self.gaps = 0;
         self.sums.clear();
+    }
+
+    /// Notes that the report leaves one of its wards out.
+    pub fn leave_out(&mut self, care: CareType) {
+        self.gaps |= 1 << place(care);
     }
 
     /// Adds one of its wards.
@@ -76,8 +114,27 @@ impl Contribution {
     /// The hospital alone, as a scope.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        tally.add(self);
+        tally.add(self, 1);
         tally
+    }
+
+    /// Its sums over a set of care types.
+    pub fn sums(&self, cares: CareSet) -> Sums {
+        let mut sums = Sums::default();
+        self.sums.iter().filter(|(care, _)| cares.has(*care)).for_each(|(_, s)| sums.add_sums(s));
+        sums
+    }
+
+    /// What is missing of it in a set of care types.
+    pub fn missing(&self, cares: CareSet) -> Missing {
+        let has = u32::from(self.roster & cares.0 != 0);
+        let lacks = self.lacking() & cares.0 != 0;
+        Missing { hospitals: has, missing: u32::from(lacks), print: u64::from(lacks) }
+    }
+
+    /// Bit by care type: those of which it says less than its roster has.
+    fn lacking(&self) -> u32 {
+        if self.state == Freshness::Fresh { self.gaps } else { self.roster }
     }
 }
 
@@ -87,6 +144,8 @@ pub struct Tally {
     cares: [Sums; CARES],
     /// Hospitals whose roster has the care type.
     rosters: [u32; CARES],
+    /// Those of them that say less of it than their roster has, and the sum of their prints.
+    lacking: [(u32, u64); CARES],
     fresh: u32,
     stale: u32,
     unknown: u32,
@@ -94,7 +153,14 @@ pub struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Tally { cares: [Sums::default(); CARES], rosters: [0; CARES], fresh: 0, stale: 0, unknown: 0 }
+        Tally {
+            cares: [Sums::default(); CARES],
+            rosters: [0; CARES],
+            lacking: [(0, 0); CARES],
+            fresh: 0,
+            stale: 0,
+            unknown: 0,
+        }
     }
 }
 
@@ -111,7 +177,13 @@ impl Tally {
         self.rosters.iter_mut().enumerate().filter(move |(i, _)| bits >> i & 1 == 1).map(|(_, n)| n)
     }
 
-    fn add(&mut self, c: &Contribution) {
+    fn lacking(&mut self, bits: u32) -> impl Iterator<Item = &mut (u32, u64)> {
+        self.lacking.iter_mut().enumerate().filter(move |(i, _)| bits >> i & 1 == 1).map(|(_, n)| n)
+    }
+
+    /// Adds a contribution; `print` tells its hospital from others.
+    fn add(&mut self, c: &Contribution, print: u64) {
+        self.lacking(c.lacking()).for_each(|(n, sum)| (*n, *sum) = (*n + 1, sum.wrapping_add(print)));
         *self.state(c.state) += 1;
         self.rosters(c.roster).for_each(|n| *n += 1);
         for (care, sums) in &c.sums {
@@ -119,7 +191,8 @@ impl Tally {
         }
     }
 
-    fn take_away(&mut self, c: &Contribution) {
+    fn take_away(&mut self, c: &Contribution, print: u64) {
+        self.lacking(c.lacking()).for_each(|(n, sum)| (*n, *sum) = (*n - 1, sum.wrapping_sub(print)));
         *self.state(c.state) -= 1;
         self.rosters(c.roster).for_each(|n| *n -= 1);
         for (care, sums) in &c.sums {
@@ -132,6 +205,26 @@ impl Tally {
         let mut total = Sums::default();
         self.cares.iter().for_each(|c| total.add_sums(c));
         total.figures()
+    }
+
+    /// The sums over a set of care types.
+    pub fn sums(&self, cares: CareSet) -> Sums {
+        let mut sums = Sums::default();
+        let wanted = self.cares.iter().enumerate().filter(|(i, c)| cares.0 >> i & 1 == 1 && c.wards() > 0);
+        wanted.for_each(|(_, c)| sums.add_sums(c));
+        sums
+    }
+
+    /// What is missing in a set of care types.
+    pub fn missing(&self, cares: CareSet) -> Missing {
+        let mut all = Missing::default();
+        for i in (0..CARES).filter(|i| cares.0 >> i & 1 == 1) {
+            let (missing, print) = self.lacking[i];
+            all.hospitals += self.rosters[i];
+            all.missing += missing;
+            all.print = all.print.wrapping_add(print);
+        }
+        all
     }
 
     /// By care type: all that a roster of the scope has.
@@ -151,6 +244,7 @@ impl Tally {
 #[derive(Debug, Clone, Default)]
 struct InForce {
     region: Option<usize>,
+    print: u64,
     contribution: Contribution,
 }
 
@@ -168,6 +262,14 @@ impl Rollup {
         Rollup { nation: Tally::default(), regions: vec![Tally::default(); regions], hospitals: Vec::new() }
     }
 
+    /// Says how hospital is told from others in what is missing: the same after every restart, never 0.
+    pub fn name(&mut self, hospital: usize, print: u64) {
+        if self.hospitals.len() <= hospital {
+            self.hospitals.resize(hospital + 1, InForce::default());
+        }
+        self.hospitals[hospital].print = print;
+    }
+
     /// Puts a contribution in the old one's place. False when it is the same in the same region.
     pub fn put(&mut self, hospital: usize, region: Option<usize>, contribution: &Contribution) -> bool {
         if self.hospitals.len() <= hospital {
@@ -178,12 +280,12 @@ impl Rollup {
             return false;
         }
         if let Some(region) = old.region {
-            self.nation.take_away(&old.contribution);
-            self.regions[region].take_away(&old.contribution);
+            self.nation.take_away(&old.contribution, old.print);
+            self.regions[region].take_away(&old.contribution, old.print);
         }
         if let Some(region) = region {
-            self.nation.add(contribution);
-            self.regions[region].add(contribution);
+            self.nation.add(contribution, old.print);
+            self.regions[region].add(contribution, old.print);
         }
         old.region = region;
         old.contribution.clone_from(contribution);
@@ -250,8 +352,8 @@ mod tests {
             let (mut nation, mut regions) = (Tally::default(), vec![Tally::default(); 3]);
             for (region, contribution) in last.values() {
                 if let Some(region) = *region {
-                    nation.add(contribution);
-                    regions[region].add(contribution);
+                    nation.add(contribution, 0);
+                    regions[region].add(contribution, 0);
                 }
             }
             prop_assert_eq!(&rollup.nation, &nation);

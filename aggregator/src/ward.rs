@@ -8,7 +8,7 @@ use vardpuls_shared::count::{Counts, Extra};
 use vardpuls_shared::feed::Figures;
 
 /// How many counts a ward has.
-const COUNTS: usize = 10;
+const COUNTS: usize = 11;
 
 /// One ward's counts in the order of [`Figures`]: staffed, occupied, blocked, available, and on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,7 @@ impl WardCounts {
                 extra(Extra::BOARDING),
                 extra(Extra::OVER_24H),
                 extra(Extra::OVER_48H),
+                extra(Extra::DRIFT),
             ],
         }
     }
@@ -79,6 +80,41 @@ impl Sums {
         }
     }
 
+    /// How many wards.
+    pub fn wards(&self) -> u64 {
+        self.wards
+    }
+
+    /// Staffed beds.
+    pub fn staffed(&self) -> u64 {
+        self.counts[0]
+    }
+
+    /// Admitted patients in the wards' beds.
+    pub fn occupied(&self) -> u64 {
+        self.counts[1]
+    }
+
+    /// Beds that can take a patient now.
+    pub fn available(&self) -> u64 {
+        self.counts[3]
+    }
+
+    /// Patients in places that are not staffed beds.
+    pub fn over_capacity(&self) -> u64 {
+        self.counts[4]
+    }
+
+    /// Admitted patients who wait in the emergency department.
+    pub fn boarding(&self) -> u64 {
+        self.counts[7]
+    }
+
+    /// Patients by whom the census differed from its source at the last reconciliation.
+    pub fn drift(&self) -> u64 {
+        self.counts[10]
+    }
+
     /// The figures; `null` where there is no ward. A sum beyond 32 bits stands at the largest number.
     pub fn figures(&self) -> Figures {
         let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
@@ -96,6 +132,7 @@ impl Sums {
             boarding,
             over_24h,
             over_48h,
+            _drift,
         ] = self.counts.map(|n| Some(narrow(n)));
         Figures {
             wards: narrow(self.wards),

@@ -58,6 +58,8 @@ extras! {
     OVER_24H = 9, "over_24h";
     /// Patients present for more than 48 hours.
     OVER_48H = 10, "over_48h";
+    /// Patients by whom the census differed from its source at the last reconciliation, either way.
+    DRIFT = 11, "drift";
 }
 
 /// One ward's counts.

@@ -1,7 +1,199 @@
 //! The rules as one set: read from TOML, held against each other, replaced whole.
 //!
-//! To be written (contract: `Rules::parse(&Document) -> Result<Rules, DocumentError>`, `Rules::built_in()`).
+//! In: a document, or the built-in set. Out: [`Rules`] in which every name that a rule mentions is a
+//! rule of the set, and in which no rule waits for itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use vardpuls_shared::clock::Time;
+
+use super::measure::Measure;
+use super::rule::Rule;
+use crate::config::document::{Document, DocumentError};
+
+/// The rules that ship.
+const BUILT_IN: &str = include_str!("default.toml");
 
 /// A set of rules.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Rules {}
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rules {
+    /// The zone whose clock says which hour of the day it is: pressure has a daily rhythm.
+    #[serde(rename = "time-zone", serialize_with = "zone_name")]
+    zone: TimeZone,
+    /// In their order.
+    #[serde(rename = "rules")]
+    all: Vec<Rule>,
+    /// SHA-256 of the document, in hex.
+    digest: String,
+}
+
+fn zone_name<S: serde::Serializer>(zone: &TimeZone, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(zone.iana_name().unwrap_or("UTC"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Written {
+    #[serde(default)]
+    time_zone: Option<Spanned<String>>,
+    #[serde(default)]
+    rule: Vec<Spanned<Rule>>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules { zone: TimeZone::UTC, all: Vec::new(), digest: String::new() }
+    }
+}
+
+impl Rules {
+    /// The rules that ship.
+    pub fn built_in() -> Rules {
+        let document = Document::of(Path::new("the built-in rules"), BUILT_IN);
+        Rules::parse(&document).expect("the built-in rules are read in a test")
+    }
+
+    /// The rules of a file, or those that ship.
+    pub fn load(file: Option<&Path>) -> Result<Rules, DocumentError> {
+        file.map_or_else(|| Ok(Rules::built_in()), |file| Rules::parse(&Document::read(file)?))
+    }
+
+    /// Reads and checks a set.
+    pub fn parse(document: &Document) -> Result<Rules, DocumentError> {
+        let written: Written = document.parse()?;
+        let zone = match written.time_zone {
+            None => TimeZone::UTC,
+            Some(name) => TimeZone::get(name.get_ref()).map_err(|_| {
+                document.wrong(
+                    "time-zone",
+                    format!("{:?} is not a time zone; write one such as Europe/Stockholm", name.get_ref()),
+                )
+            })?,
+        };
+        let digest = ring::digest::digest(&ring::digest::SHA256, document.text().as_bytes());
+        let digest = digest.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let at: Vec<usize> = written.rule.iter().map(|rule| rule.span().start).collect();
+        let rules: Vec<Rule> = written.rule.into_iter().map(Spanned::into_inner).collect();
+        let mut names = BTreeSet::new();
+        for (rule, &at) in rules.iter().zip(&at) {
+            let fault = rule.fault().or_else(|| {
+                (!names.insert(rule.name.as_str())).then(|| ("name", format!("{:?} stands twice", rule.name)))
+            });
+            if let Some((key, problem)) = fault {
+                return Err(document.wrong_from(at, key, format!("rule {:?}: {problem}", rule.name)));
+            }
+        }
+        let set = Rules { zone, all: rules, digest };
+        match set.fault() {
+            Some((rule, key, problem)) => Err(document.wrong_from(at[rule], key, problem)),
+            None => Ok(set),
+        }
+    }
+
+    /// What is wrong between rules: which one, the key, the problem.
+    fn fault(&self) -> Option<(usize, &'static str, String)> {
+        let place: BTreeMap<&str, usize> = self.all.iter().zip(0..).map(|(rule, n)| (rule.name.as_str(), n)).collect();
+        for (n, rule) in self.all.iter().enumerate() {
+            for other in &rule.inhibited_by {
+                match place.get(other.as_str()) {
+                    None => {
+                        return Some((n, "inhibited-by", format!("rule {:?}: there is no rule {other:?}", rule.name)));
+                    }
+                    Some(&by) if self.all[by].scope < rule.scope => {
+                        let problem = format!(
+                            "rule {:?}: {other:?} is about a {} and says nothing about a whole {}",
+                            rule.name, self.all[by].scope, rule.scope
+                        );
+                        return Some((n, "inhibited-by", problem));
+                    }
+                    Some(_) => {}
+                }
+            }
+            if let Some(of) = &rule.of {
+                match place.get(of.as_str()) {
+                    None => return Some((n, "of", format!("rule {:?}: there is no rule {of:?}", rule.name))),
+                    Some(&of) if self.all[of].scope >= rule.scope => {
+                        let problem = format!(
+                            "rule {:?}: it counts alarms below a {}, and {:?} is about a {}",
+                            rule.name, rule.scope, self.all[of].name, self.all[of].scope
+                        );
+                        return Some((n, "of", problem));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        self.inhibition_circle(&place)
+    }
+
+    /// Two alarms that silence each other would both be silent.
+    fn inhibition_circle(&self, place: &BTreeMap<&str, usize>) -> Option<(usize, &'static str, String)> {
+        for (start, rule) in self.all.iter().enumerate() {
+            let (mut seen, mut ahead) = (BTreeSet::new(), vec![start]);
+            while let Some(n) = ahead.pop() {
+                for by in &self.all[n].inhibited_by {
+                    let by = place[by.as_str()];
+                    if by == start {
+                        return Some((
+                            start,
+                            "inhibited-by",
+                            format!("rule {:?} silences itself by way of others", rule.name),
+                        ));
+                    }
+                    if seen.insert(by) {
+                        ahead.push(by);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// The rules, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.all.iter()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The rule at a place.
+    pub fn at(&self, place: usize) -> &Rule {
+        &self.all[place]
+    }
+
+    /// Where a rule stands.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.all.iter().position(|rule| rule.name == name)
+    }
+
+    /// Which rules count the alarms of the rule at `place`.
+    pub fn counting(&self, place: usize) -> impl Iterator<Item = usize> {
+        let name = self.all[place].name.as_str();
+        let counts = move |rule: &Rule| rule.measure == Measure::Children && rule.of.as_deref() == Some(name);
+        self.all.iter().enumerate().filter(move |(_, rule)| counts(rule)).map(|(n, _)| n)
+    }
+
+    /// SHA-256 of the document, in hex.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The hour of the day, 0 to 23, on the clock of the rules' zone.
+    pub fn hour(&self, time: Time) -> usize {
+        let ms = i64::try_from(time.0.min(Time::MAX.0)).unwrap_or(0);
+        let Ok(stamp) = jiff::Timestamp::from_millisecond(ms) else { return 0 };
+        usize::try_from(self.zone.to_datetime(stamp).hour()).unwrap_or(0)
+    }
+}

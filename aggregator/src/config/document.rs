@@ -90,6 +90,27 @@ impl Document {
         DocumentError::Wrong { file: self.file.clone(), place, problem: problem.into() }
     }
 
+    /// An error about `key` of the table that begins at byte `from`, at the line where it stands, else at the table's.
+    pub fn wrong_from(&self, from: usize, key: &str, problem: impl Into<String>) -> DocumentError {
+        let first = self.text.as_bytes()[..from.min(self.text.len())].split(|&byte| byte == b'\n').count() - 1;
+        let table = self.key_at(first);
+        let wanted = format!("{table}.{key}");
+        let is_next = |text: &str| text.trim_start().starts_with('[');
+        let lines = self.text.lines().enumerate().skip(first);
+        let within = lines.take_while(|&(line, text)| line == first || !is_next(text));
+        let line = within.map(|(line, _)| line).find(|&line| self.key_at(line) == wanted).unwrap_or(first);
+        DocumentError::Wrong {
+            file: self.file.clone(),
+            place: Place { line: line + 1, key: wanted },
+            problem: problem.into(),
+        }
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The key on a line (from 0) with the table that it stands in; a header line gives the table.
     fn key_at(&self, line: usize) -> String {
         let header = |text: &str| {
@@ -113,7 +134,7 @@ impl Document {
 }
 
 /// Reads `"200ms"`, `"5s"`, `"5m"`, `"2h"` or `"14d"`.
-pub(super) fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(d)?;
     parse_duration(&text).ok_or_else(|| {
         serde::de::Error::custom(format!(

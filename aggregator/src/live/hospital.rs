@@ -24,6 +24,8 @@ pub(super) struct Hospital {
     pub(super) rosters: Vec<Known>,
     pub(super) clock_flag: Option<i64>,
     pub(super) changed: bool,
+    /// The alarms will look at it again.
+    pub(super) looked_at: bool,
 }
 
 /// A roster, and its care types in a form that a report can be held against quickly.
@@ -42,12 +44,15 @@ pub(super) fn sum_up(sums: &mut Contribution, report: &Kept, roster: &Known) -> 
     let mut places = roster.wards.iter().peekable();
     let mut unknown = 0;
     for ward in &report.wards {
-        while places.next_if(|p| p.0 < ward.index).is_some() {}
+        while let Some(&(_, care)) = places.next_if(|p| p.0 < ward.index) {
+            sums.leave_out(care);
+        }
         match places.next_if(|p| p.0 == ward.index) {
             Some(&(_, care)) => sums.add(care, ward),
             None => unknown += 1,
         }
     }
+    places.for_each(|&(_, care)| sums.leave_out(care));
     unknown
 }
 
@@ -61,6 +66,7 @@ impl Hospital {
             rosters: Vec::new(),
             clock_flag: None,
             changed: false,
+            looked_at: false,
         }
     }
 

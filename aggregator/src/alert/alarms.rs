@@ -1,0 +1,727 @@
+//! The alarms of the live picture: every rule at every target, judged as the picture changes. Pure;
+//! time is an argument.
+//!
+//! In: what was touched in the picture, incidents, the passing of time, operators' commands. Out:
+//! journal entries, and marks (what a point would miss after a restart).
+//!
+//! A report costs what it touches: its hospital's points, its wards' that changed, and once a turn
+//! those of its region and the nation. What only time can change waits in a heap.
+//!
+//! Invariants. A point's alarm in the [`Book`] is active exactly while the point is. Of an alarm and
+//! the one that inhibits it, raised in the same turn, only the greater one is said.
+
+mod incidents;
+mod operate;
+mod slots;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use vardpuls_shared::alert::{AlertId, Declared, State, Status, Target};
+use vardpuls_shared::clock::Time;
+use vardpuls_shared::hospital::RegionCode;
+use vardpuls_shared::topic::Scope;
+
+pub use self::incidents::Incident;
+use self::incidents::Incidents;
+use self::slots::{At, Seen, Slots};
+use super::book::Book;
+use super::entry::{Act, Actor, Ending, Entry, PointKey, Raised};
+use super::measure::{Measure, Reach};
+use super::past::NOTE_EVERY;
+use super::point::{Change, Observation};
+use super::rule::Rule;
+use super::rules::Rules;
+use crate::live::{Live, Touched};
+use crate::rollup::{CareSet, Missing};
+use crate::ward::{Sums, WardCounts};
+
+/// All alarms.
+#[derive(Debug)]
+pub struct Alarms {
+    rules: Arc<Rules>,
+    cares: Vec<CareSet>,
+    book: Book,
+    status: Status,
+    slots: Slots,
+    due: BinaryHeap<Reverse<(Time, At)>>,
+    incidents: Incidents,
+    /// By rule: how many of its alarms stand in each region, and in the nation.
+    standing: Vec<(Vec<u32>, u32)>,
+    noted: Time,
+    touched: Touched,
+    /// After a start, or under other rules.
+    look_at_all: bool,
+    changes: Vec<(At, Change, Option<f64>)>,
+    entries: Vec<Entry>,
+    marks: BTreeMap<PointKey, At>,
+}
+
+/// What has to be made durable.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Journal entries, in order.
+    pub entries: Vec<Entry>,
+    /// What points remember; none where there is nothing to remember any more.
+    pub marks: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl News {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.marks.is_empty()
+    }
+}
+
+/// Who and where, for texts and for what lies above.
+struct Place {
+    target: Target,
+    name: String,
+    region: Option<usize>,
+}
+
+impl Alarms {
+    /// All points under `rules`, as the book and the marks have them.
+    pub fn new(
+        rules: Arc<Rules>,
+        book: Book,
+        marks: &[(String, Vec<u8>)],
+        status: Status,
+        live: &Live,
+        now: Time,
+    ) -> Alarms {
+        let mut alarms = Alarms {
+            cares: rules.iter().map(|rule| CareSet::of(&rule.care)).collect(),
+            standing: vec![(vec![0; live.region_codes().len()], 0); rules.len()],
+            slots: Slots::new(&rules, live),
+            rules,
+            book,
+            status,
+            due: BinaryHeap::new(),
+            incidents: Incidents::default(),
+            noted: Time(0),
+            touched: Touched::default(),
+            look_at_all: true,
+            changes: Vec::new(),
+            entries: Vec::new(),
+            marks: BTreeMap::new(),
+        };
+        let remembered: BTreeMap<&str, &[u8]> = marks.iter().map(|(key, mark)| (key.as_str(), &mark[..])).collect();
+        alarms.restore(&remembered, live, now);
+        alarms
+    }
+
+    /// Puts other rules in force. Points that both sets have keep their state and their alarms.
+    pub fn replace_rules(&mut self, rules: Arc<Rules>, live: &Live, now: Time) {
+        let kept: Vec<(String, Vec<u8>)> = self
+            .slots
+            .all()
+            .into_iter()
+            .filter_map(|at| {
+                let mark = self.slots.get(at).remembers()?;
+                Some((self.key(at, live)?.to_string(), mark))
+            })
+            .collect();
+        let incidents = std::mem::take(&mut self.incidents);
+        let entries = std::mem::take(&mut self.entries);
+        let book = std::mem::take(&mut self.book);
+        *self = Alarms::new(rules, book, &kept, self.status, live, now);
+        let entries = entries.into_iter().chain(std::mem::take(&mut self.entries)).collect();
+        (self.incidents, self.entries) = (incidents, entries);
+    }
+
+    /// Brings points into step with the book and what was remembered; alarms that no point has are withdrawn.
+    fn restore(&mut self, marks: &BTreeMap<&str, &[u8]>, live: &Live, now: Time) {
+        if self.book.rules() != Some(self.rules.digest()) {
+            let act = Act::RulesLoaded { rules: self.rules.len(), digest: self.rules.digest().to_owned() };
+            self.write(now, act);
+        }
+        for at in self.slots.all() {
+            let Some(key) = self.key(at, live) else { continue };
+            if let Some(mark) = marks.get(key.to_string().as_str()) {
+                self.slots.get_mut(at).recall(mark);
+            }
+            if self.book.at_point(&key).is_some_and(|(_, alarm)| alarm.cleared_at.is_none()) {
+                self.slots.get_mut(at).point.active = true;
+                self.count(at, live, true);
+            }
+            self.queue(at);
+        }
+        let gone = |book: &Book| -> Vec<(AlertId, State)> {
+            let is_gone = |alarm: &super::book::Alarm| self.find(&alarm.raised.point, live).is_none();
+            book.alarms().filter(|(_, alarm)| is_gone(alarm)).map(|(id, alarm)| (id.clone(), alarm.state())).collect()
+        };
+        for (alarm, state) in gone(&self.book) {
+            self.withdraw(&alarm, state, now);
+        }
+    }
+
+    /// Judges what was touched and what has come due.
+    pub fn judge(&mut self, live: &mut Live, now: Time) {
+        let mut touched = std::mem::take(&mut self.touched);
+        live.take_touched(&mut touched);
+        if std::mem::take(&mut self.look_at_all) {
+            touched = Touched {
+                nation: true,
+                regions: (0..live.region_codes().len()).collect(),
+                hospitals: (0..live.hospitals_met()).collect(),
+            };
+        }
+        let live = &*live;
+        self.end_what_ends(live, now);
+        for &hospital in &touched.hospitals {
+            self.look_at_hospital(hospital, live, now);
+        }
+        for &region in &touched.regions {
+            (0..self.slots.regions[region].len()).for_each(|n| self.look(At::region(region, n), live, now));
+        }
+        if touched.nation {
+            (0..self.slots.nation.len()).for_each(|n| self.look(At::nation(n), live, now));
+        }
+        for hospital in self.incidents.take_changed() {
+            self.look_at_incidents(hospital, live, now);
+        }
+        self.touched = touched; // its room is used again
+        self.look_at_what_is_due(live, now);
+        if now.since(self.noted) >= NOTE_EVERY || now < self.noted {
+            self.note(live, now);
+        }
+        self.settle(live, now);
+    }
+
+    fn look_at_what_is_due(&mut self, live: &Live, now: Time) {
+        while let Some(&Reverse((due, at))) = self.due.peek()
+            && due <= now
+        {
+            self.due.pop();
+            if !self.slots.exists(at) {
+                continue; // its ward or hospital is gone
+            }
+            let slot = self.slots.get_mut(at);
+            slot.queued = slot.queued.filter(|&queued| queued != due);
+            self.look(at, live, now);
+            // Incidents that fade one after the other.
+            if let At::Hospital(h, _) = at
+                && matches!(self.rules.at(self.slots.rule(at)).measure, Measure::Refused | Measure::Equivocation)
+            {
+                self.look_at_incidents(h as usize, live, now);
+            }
+        }
+    }
+
+    /// Lets every point that learns note where it stands.
+    fn note(&mut self, live: &Live, now: Time) {
+        self.noted = now;
+        let hour = self.rules.hour(now);
+        for at in self.slots.learning() {
+            let value = self.observe(at, live, now).and_then(|seen| seen.value);
+            // First the judgement, then the learning: a value is not measured against itself.
+            self.look(at, live, now);
+            let rule = self.rules.at(self.slots.rule(at));
+            let past = self.slots.get_mut(at).past.as_mut().expect("learning points have a past");
+            if value.is_some_and(|value| past.note(rule, now, hour, value)) {
+                self.mark(at, live);
+            }
+        }
+    }
+
+    fn look_at_hospital(&mut self, hospital: usize, live: &Live, now: Time) {
+        let Some(sight) = live.hospital_at(hospital) else {
+            return self.withdraw_hospital(hospital, live, now);
+        };
+        for gone in self.slots.keep_step(hospital, &sight, &self.rules) {
+            gone.standing.iter().for_each(|&rule| self.count_rule(rule, Some(sight.region), false));
+            let id = sight.id();
+            self.withdraw_where(|target| matches!(target, Target::Ward(h, w) if h == id && *w == gone.ward), now);
+        }
+        (0..self.slots.hospitals[hospital].own.len()).for_each(|n| self.look(At::hospital(hospital, n), live, now));
+        if !self.slots.has_ward_rules() {
+            return;
+        }
+        for (w, ward) in sight.wards().enumerate() {
+            let slots = &mut self.slots.hospitals[hospital].wards[w];
+            let seen = Seen::of(ward.counts);
+            if slots.seen == seen {
+                continue; // what only time changes waits in the heap
+            }
+            slots.seen = seen;
+            let sums = sums_of(ward.counts);
+            for n in 0..self.slots.hospitals[hospital].wards[w].slots.len() {
+                let at = At::ward(hospital, w, n);
+                let rule = self.rules.at(self.slots.rule(at));
+                let seen = of_beds(rule, &sums, Missing::default());
+                self.judge_one(at, seen, live, now);
+            }
+        }
+    }
+
+    fn look_at_incidents(&mut self, hospital: usize, live: &Live, now: Time) {
+        if live.hospital_at(hospital).is_none() || hospital >= self.slots.hospitals.len() {
+            return;
+        }
+        for n in 0..self.slots.hospitals[hospital].own.len() {
+            let at = At::hospital(hospital, n);
+            let rule = self.rules.at(self.slots.rule(at));
+            let incident = match rule.measure {
+                Measure::Refused => Incident::Refused,
+                Measure::Equivocation => Incident::Equivocation,
+                _ => continue,
+            };
+            // It counts for less once the oldest of them is too long ago.
+            if let (_, Some(until)) = self.happened(rule, hospital, incident, now) {
+                self.due.push(Reverse((until, at)));
+            }
+            self.look(at, live, now);
+        }
+    }
+
+    fn look(&mut self, at: At, live: &Live, now: Time) {
+        if let Some(seen) = self.observe(at, live, now) {
+            self.judge_one(at, seen, live, now);
+        }
+    }
+
+    fn judge_one(&mut self, at: At, raw: Observation, live: &Live, now: Time) {
+        let rule = self.rules.at(self.slots.rule(at));
+        let slot = self.slots.get_mut(at);
+        let before = slot.point;
+        let (mut seen, mut expected) = (raw, None);
+        if let (Some(past), Some(value)) = (&slot.past, raw.value) {
+            let hour = self.rules.hour(now);
+            seen.value = past.measured(rule, now, hour, value);
+            expected = past.expected(rule, hour, value);
+        }
+        let change = slot.point.judge(rule, &seen, expected, now);
+        let (after, known) = (slot.point, seen.value.is_some());
+        if let Some(change) = change {
+            self.changes.push((at, change, seen.value));
+        }
+        if before != after && !(before.is_idle() && after.is_idle()) {
+            self.mark(at, live);
+        }
+        if known {
+            self.queue(at);
+        }
+    }
+
+    /// Lets a point be looked at again when time alone could change it.
+    fn queue(&mut self, at: At) {
+        let rule = self.rules.at(self.slots.rule(at));
+        let slot = self.slots.get_mut(at);
+        if let Some(due) = slot.point.due(rule)
+            && slot.queued != Some(due)
+        {
+            slot.queued = Some(due);
+            self.due.push(Reverse((due, at)));
+        }
+    }
+
+    fn mark(&mut self, at: At, live: &Live) {
+        if let Some(key) = self.key(at, live) {
+            self.marks.insert(key, at);
+        }
+    }
+
+    /// What a rule sees at a target now, before what is learned comes into it.
+    fn observe(&self, at: At, live: &Live, now: Time) -> Option<Observation> {
+        let place = self.slots.rule(at);
+        let (rule, cares) = (self.rules.at(place), self.cares[place]);
+        if rule.measure.of_beds() {
+            let (sums, missing) = match at {
+                At::Nation(_) => (live.nation_tally().sums(cares), live.nation_tally().missing(cares)),
+                At::Region(r, _) => {
+                    let tally = live.region_tally(r as usize);
+                    (tally.sums(cares), tally.missing(cares))
+                }
+                At::Hospital(h, _) => {
+                    let contribution = live.hospital_at(h as usize)?.contribution;
+                    (contribution.sums(cares), contribution.missing(cares))
+                }
+                At::Ward(h, w, _) => {
+                    let ward = live.hospital_at(h as usize)?.wards().nth(w as usize)?;
+                    (sums_of(ward.counts), Missing::default())
+                }
+            };
+            return Some(of_beds(rule, &sums, missing));
+        }
+        Some(Observation { value: self.not_of_beds(rule, at, live, now), staffed: 0.0, missing: 0 })
+    }
+
+    fn not_of_beds(&self, rule: &Rule, at: At, live: &Live, now: Time) -> Option<f64> {
+        let hospital = match at {
+            At::Hospital(h, _) | At::Ward(h, ..) => Some(h as usize),
+            At::Nation(_) | At::Region(..) => None,
+        };
+        let coverage = || match at {
+            At::Nation(_) => live.nation_tally().coverage(),
+            At::Region(r, _) => live.region_tally(r as usize).coverage(),
+            At::Hospital(h, _) | At::Ward(h, ..) => {
+                live.hospital_at(h as usize).map(|sight| sight.contribution.tally().coverage()).unwrap_or_default()
+            }
+        };
+        match rule.measure {
+            Measure::Stale => Some(f64::from(coverage().stale + coverage().unknown)),
+            Measure::Coverage => {
+                let coverage = coverage();
+                let of = f64::from(coverage.hospitals);
+                (coverage.hospitals > 0).then(|| 100.0 * f64::from(coverage.fresh) / of)
+            }
+            Measure::ClockSkew => {
+                let ms = live.hospital_at(hospital?)?.clock_flag().unwrap_or(0).unsigned_abs();
+                Some(f64::from(u32::try_from(ms / 1000).unwrap_or(u32::MAX)))
+            }
+            Measure::Refused => Some(self.happened(rule, hospital?, Incident::Refused, now).0.into()),
+            Measure::Equivocation => Some(self.happened(rule, hospital?, Incident::Equivocation, now).0.into()),
+            Measure::Children => {
+                let of = self.rules.place(rule.of.as_deref()?)?;
+                let (regions, nation) = &self.standing[of];
+                Some(f64::from(match at {
+                    At::Nation(_) => *nation,
+                    At::Region(r, _) => regions[r as usize],
+                    At::Hospital(h, _) | At::Ward(h, ..) => self.slots.standing_in(h as usize, of),
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    fn happened(&self, rule: &Rule, hospital: usize, incident: Incident, now: Time) -> (u32, Option<Time>) {
+        let over = rule.over.expect("rules that look back say how far");
+        self.incidents.count(hospital, incident, over, now)
+    }
+
+    /// Writes down what has changed, the greater targets first, until nothing changes any more.
+    fn settle(&mut self, live: &Live, now: Time) {
+        let wrote = self.entries.len();
+        while !self.changes.is_empty() {
+            let mut changes = std::mem::take(&mut self.changes);
+            changes.sort_by_key(|(at, _, _)| *at);
+            let mut recount = Vec::new();
+            for (at, change, value) in changes {
+                self.write_change(at, change, value, live, now);
+                self.count(at, live, change == Change::Raised);
+                self.counted_at(at, live, &mut recount);
+            }
+            recount.sort_unstable();
+            recount.dedup();
+            for at in recount {
+                self.look(at, live, now);
+            }
+        }
+        if self.entries.len() > wrote {
+            self.suppress(now);
+        }
+    }
+
+    fn write(&mut self, now: Time, act: Act) {
+        let entry = self.book.write(now, Actor::Centre, act, None);
+        self.entries.push(entry);
+    }
+
+    fn write_change(&mut self, at: At, change: Change, value: Option<f64>, live: &Live, now: Time) {
+        let Some(place) = Self::place(at, live) else { return };
+        let rule = self.rules.at(self.slots.rule(at));
+        let point = PointKey { rule: rule.name.clone(), target: place.target.clone() };
+        let open = self.book.at_point(&point).map(|(id, alarm)| (id.clone(), alarm.state()));
+        let act = match (change, open) {
+            (Change::Raised, None) => {
+                let drill = match self.book.exercise() {
+                    Some(exercise) => (Status::Exercise, Some(exercise.name.clone())),
+                    None => (self.status, None),
+                };
+                Act::Raised(Box::new(self.raised(rule, place, value, drill, live, now)))
+            }
+            (Change::Raised, Some((alarm, State::ClearedUnacknowledged))) => Act::Returned { alarm, value },
+            (Change::Cleared, Some((alarm, state))) if state.is_active() => {
+                Act::Cleared { alarm, value, ending: Ending::Condition }
+            }
+            // A drill's alarm stands there already, or was ended by hand.
+            _ => return,
+        };
+        self.write(now, act);
+    }
+
+    fn raised(
+        &self,
+        rule: &Rule,
+        place: Place,
+        value: Option<f64>,
+        (status, exercise): (Status, Option<String>),
+        live: &Live,
+        now: Time,
+    ) -> Raised {
+        let region = place.region.map(|region| live.region_codes()[region].clone());
+        Raised {
+            alarm: AlertId::new(&rule.name, &place.target, now),
+            severity: rule.severity,
+            headline: headline(rule, &place.name, value),
+            response: rule.response.clone(),
+            measure: rule.measure.name().to_owned(),
+            unit: rule.measure.unit().to_owned(),
+            value: value.map(|value| (value * 10.0).round() / 10.0),
+            care: rule.care.clone(),
+            name: place.name,
+            latch: rule.latch,
+            status,
+            exercise,
+            suppressed_by: self.suppressor(rule, &place.target, region.as_ref()),
+            region,
+            point: PointKey { rule: rule.name.clone(), target: place.target },
+        }
+    }
+
+    /// Brings every alarm's suppression into step with what stands above it.
+    fn suppress(&mut self, now: Time) {
+        let judge = |alarms: &Alarms| -> Vec<Act> {
+            let changed = alarms.book.alarms().filter_map(|(id, alarm)| {
+                let rule = alarms.rules.at(alarms.rules.place(&alarm.raised.point.rule)?);
+                let by = alarms.suppressor(rule, &alarm.raised.point.target, alarm.raised.region.as_ref());
+                match by {
+                    _ if by == alarm.suppressed_by => None,
+                    Some(suppressed_by) => Some(Act::Suppressed { alarm: id.clone(), suppressed_by }),
+                    None => Some(Act::Released { alarm: id.clone() }),
+                }
+            });
+            changed.collect()
+        };
+        for act in judge(self) {
+            self.write(now, act);
+        }
+    }
+
+    /// What makes an alarm of `rule` at `target` needless now.
+    fn suppressor(&self, rule: &Rule, target: &Target, region: Option<&RegionCode>) -> Option<String> {
+        if let Some(level) = rule.quiet_while_declared {
+            let above = above(target, region).into_iter().filter_map(|target| match target {
+                Target::Scope(scope) => self.book.declared().get(&scope).map(|declaration| (scope, declaration.level)),
+                Target::Ward(..) => None,
+            });
+            let same_kind =
+                |a: Declared, b: Declared| matches!(a, Declared::Stage(_)) == matches!(b, Declared::Stage(_));
+            for (scope, declared) in above {
+                if same_kind(declared, level) && declared >= level {
+                    return Some(format!("{} declared for {scope}", declared.title()));
+                }
+            }
+        }
+        rule.inhibited_by.iter().find_map(|by| {
+            above(target, region).into_iter().find_map(|target| {
+                let point = PointKey { rule: by.clone(), target };
+                let (id, alarm) = self.book.at_point(&point)?;
+                // An alarm that nobody sees says nothing for others.
+                let seen = !self.book.shelved().contains_key(&point) && !self.book.out_of_service().contains(&point);
+                (alarm.cleared_at.is_none() && seen).then(|| id.to_string())
+            })
+        })
+    }
+
+    fn withdraw_hospital(&mut self, hospital: usize, live: &Live, now: Time) {
+        let Some(slots) = self.slots.hospitals.get(hospital) else { return };
+        let Some(id) = slots.id.clone() else { return };
+        for at in self.slots.of_hospital(hospital) {
+            if self.slots.get(at).point.active {
+                self.count(at, live, false);
+            }
+        }
+        let of_it = |target: &Target| match target {
+            Target::Scope(Scope::Hospital(of)) | Target::Ward(of, _) => *of == id,
+            Target::Scope(_) => false,
+        };
+        self.withdraw_where(of_it, now);
+        self.slots.clear_hospital(hospital);
+        self.slots.counting(&self.rules).into_iter().for_each(|at| self.look(at, live, now));
+    }
+
+    fn withdraw_where(&mut self, which: impl Fn(&Target) -> bool, now: Time) {
+        let gone = self.book.alarms().filter(|(_, alarm)| which(&alarm.raised.point.target));
+        let gone: Vec<_> = gone.map(|(id, alarm)| (id.clone(), alarm.state())).collect();
+        for (alarm, state) in gone {
+            self.withdraw(&alarm, state, now);
+        }
+    }
+
+    /// Counts an alarm of a rule that stands, or no longer does, in what lies above it.
+    fn count(&mut self, at: At, live: &Live, stands: bool) {
+        let rule = self.slots.rule(at);
+        let region = match at {
+            At::Nation(_) => return,
+            At::Region(..) => None,
+            At::Hospital(h, _) | At::Ward(h, ..) => live.hospital_at(h as usize).map(|sight| sight.region),
+        };
+        self.count_rule(rule, region, stands);
+    }
+
+    fn count_rule(&mut self, rule: usize, region: Option<usize>, stands: bool) {
+        let step = |n: &mut u32| *n = if stands { *n + 1 } else { n.saturating_sub(1) };
+        let (regions, nation) = &mut self.standing[rule];
+        if let Some(region) = region {
+            step(&mut regions[region]);
+        }
+        step(nation);
+    }
+
+    /// The points that count alarms of the rule at `at`, in what lies above it.
+    fn counted_at(&self, at: At, live: &Live, into: &mut Vec<At>) {
+        let counting: Vec<usize> = self.rules.counting(self.slots.rule(at)).collect();
+        if counting.is_empty() {
+            return;
+        }
+        let hospital = match at {
+            At::Hospital(h, _) | At::Ward(h, ..) => Some(h as usize),
+            At::Nation(_) | At::Region(..) => None,
+        };
+        let region = hospital.and_then(|h| live.hospital_at(h)).map(|sight| sight.region);
+        into.extend(
+            counting
+                .into_iter()
+                .filter_map(|rule| self.slots.point_of(rule, self.rules.at(rule).scope, region, hospital)),
+        );
+    }
+
+    fn place(at: At, live: &Live) -> Option<Place> {
+        Some(match at {
+            At::Nation(_) => {
+                Place { target: Target::Scope(Scope::Nation), name: live.nation_name().to_owned(), region: None }
+            }
+            At::Region(r, _) => Place {
+                target: Target::Scope(Scope::Region(live.region_codes()[r as usize].clone())),
+                name: live.region_name(r as usize).to_owned(),
+                region: Some(r as usize),
+            },
+            At::Hospital(h, _) => {
+                let sight = live.hospital_at(h as usize)?;
+                let target = Target::Scope(Scope::Hospital(sight.id().clone()));
+                Place { target, name: sight.name().to_owned(), region: Some(sight.region) }
+            }
+            At::Ward(h, w, _) => {
+                let sight = live.hospital_at(h as usize)?;
+                let ward = sight.wards().nth(w as usize)?;
+                let target = Target::Ward(sight.id().clone(), ward.id.clone());
+                Place { target, name: format!("{}, {}", ward.name, sight.name()), region: Some(sight.region) }
+            }
+        })
+    }
+
+    fn key(&self, at: At, live: &Live) -> Option<PointKey> {
+        let rule = self.rules.at(self.slots.rule(at)).name.clone();
+        let target = match at {
+            At::Ward(h, w, _) => {
+                let slots = &self.slots.hospitals[h as usize];
+                Target::Ward(slots.id.clone()?, slots.wards[w as usize].id.clone())
+            }
+            _ => Self::place(at, live)?.target,
+        };
+        Some(PointKey { rule, target })
+    }
+
+    /// Where a rule's point at a target is; none where the rule does not apply there.
+    fn find(&self, key: &PointKey, live: &Live) -> Option<At> {
+        let rule = self.rules.place(&key.rule)?;
+        let (region, hospital, ward) = match &key.target {
+            Target::Scope(Scope::Nation) => (None, None, None),
+            Target::Scope(Scope::Region(code)) => {
+                (Some(live.region_codes().iter().position(|c| c == code)?), None, None)
+            }
+            Target::Scope(Scope::Hospital(id)) => (None, Some(live.hospital_index(id)?), None),
+            Target::Ward(id, ward) => (None, Some(live.hospital_index(id)?), Some(ward)),
+        };
+        let reach = match &key.target {
+            Target::Scope(Scope::Nation) => Reach::Nation,
+            Target::Scope(Scope::Region(_)) => Reach::Region,
+            Target::Scope(Scope::Hospital(_)) => Reach::Hospital,
+            Target::Ward(..) => Reach::Ward,
+        };
+        if self.rules.at(rule).scope != reach {
+            return None;
+        }
+        match ward {
+            Some(ward) => self.slots.ward_point(rule, hospital?, ward),
+            None => self.slots.point_of(rule, reach, region, hospital),
+        }
+    }
+
+    /// What happened since the last call and has to be made durable.
+    pub fn take_news(&mut self) -> News {
+        let marks = std::mem::take(&mut self.marks);
+        let marks = marks.into_iter().filter(|(_, at)| self.slots.exists(*at));
+        let marks = marks.map(|(key, at)| (key.to_string(), self.slots.get(at).remembers())).collect();
+        News { entries: std::mem::take(&mut self.entries), marks }
+    }
+
+    /// Notes something that happened at a hospital.
+    pub fn note_incident(&mut self, hospital: usize, incident: Incident, count: u32, now: Time) {
+        self.incidents.note(hospital, incident, count, now);
+    }
+
+    /// Everything that stands.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+}
+
+/// What lies above a target, itself first.
+fn above(target: &Target, region: Option<&RegionCode>) -> Vec<Target> {
+    let mut all = vec![target.clone()];
+    if let Target::Ward(hospital, _) = target {
+        all.push(Target::Scope(Scope::Hospital(hospital.clone())));
+    }
+    let region = region.map(|code| Target::Scope(Scope::Region(code.clone())));
+    all.extend(region.into_iter().filter(|above| above != target));
+    if *target != Target::Scope(Scope::Nation) {
+        all.push(Target::Scope(Scope::Nation));
+    }
+    all
+}
+
+fn sums_of(counts: Option<&WardCounts>) -> Sums {
+    let mut sums = Sums::default();
+    if let Some(counts) = counts {
+        sums.add(counts);
+    }
+    sums
+}
+
+/// What a rule about beds sees in sums.
+#[expect(clippy::cast_precision_loss, reason = "counts of beds are far below 2^52")]
+pub(super) fn of_beds(rule: &Rule, sums: &Sums, missing: Missing) -> Observation {
+    let staffed = sums.staffed() as f64;
+    let unknown = Observation { value: None, staffed, missing: missing.print };
+    let known = missing.hospitals.saturating_sub(missing.missing);
+    let covered =
+        rule.scope < Reach::Region || 100.0 * f64::from(known) >= rule.min_coverage * f64::from(missing.hospitals);
+    if sums.wards() == 0 || !covered || sums.staffed() < u64::from(rule.min_staffed) {
+        return unknown;
+    }
+    let of_staffed = |n: u64| (staffed > 0.0).then(|| 100.0 * n as f64 / staffed);
+    let value = match rule.measure {
+        Measure::Available => Some(sums.available() as f64),
+        Measure::AvailableRatio => of_staffed(sums.available()),
+        Measure::OverCapacity => of_staffed(sums.over_capacity()),
+        Measure::Boarders => Some(sums.boarding() as f64),
+        Measure::Drift => Some(sums.drift() as f64),
+        // Rise and time to full are made of it.
+        _ => of_staffed(sums.occupied()),
+    };
+    Observation { value, ..unknown }
+}
+
+/// What is the matter, in one line.
+fn headline(rule: &Rule, name: &str, value: Option<f64>) -> String {
+    use super::measure::Worse;
+    let bound = if rule.measure.worse() == Worse::High { "or more" } else { "or less" };
+    let unit = |value: f64| match rule.measure.unit() {
+        "%" => format!("{value:.1} %"),
+        unit => format!("{value:.1} {unit}").replacen(".0 ", " ", 1),
+    };
+    let usual = if rule.above_usual { " above what is usual at this hour" } else { "" };
+    let measured = value.map_or_else(String::new, |value| {
+        format!(": {} {}{usual}", rule.measure.name().replace('-', " "), unit(value))
+    });
+    format!("{}, {name}{measured} (raised at {} {bound})", rule.title, unit(rule.raise.at))
+}
