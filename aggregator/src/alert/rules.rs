@@ -197,3 +197,68 @@ impl Rules {
         usize::try_from(self.zone.to_datetime(stamp).hour()).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "[[rule]]\nname = \"full\"\ntitle = \"Full\"\nscope = \"hospital\"\nmeasure = \"occupancy\"\n\
+        raise = { at = 95, for = \"60m\" }\nclear = { at = 92, for = \"60m\" }\nseverity = \"warning\"\nresponse = \"Call.\"\n";
+
+    fn read(text: &str) -> Result<Rules, String> {
+        Rules::parse(&Document::of(Path::new("rules.toml"), text)).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_rules_that_ship_are_read() {
+        let rules = Rules::parse(&Document::of(Path::new("default.toml"), BUILT_IN));
+        assert!(rules.is_ok_and(|rules| rules.len() > 20));
+    }
+
+    #[test]
+    fn what_cannot_be_an_alarm_is_refused_with_its_line() {
+        assert!(read(GOOD).is_ok());
+        let with = |from: &str, to: &str| read(&GOOD.replace(from, to)).expect_err(to);
+        for (from, to, says) in [
+            ("response = \"Call.\"\n", "", "response"),
+            ("\"Call.\"", "\" \"", "line 9, rule.response: rule \"full\": is empty"),
+            ("at = 92", "at = 96", "line 7, rule.clear: rule \"full\": at 96 lies above raise at 95"),
+            ("at = 92", "at = 0", "can never clear"),
+            ("at = 95", "at = nan", "must be a number"),
+            ("\"occupancy\"", "\"clock-skew\"\ncare = [\"icu\"]", "is not about beds"),
+            ("\"hospital\"", "\"nation\"\nquiet-while-declared = \"stab\"", "the nation has stage-1"),
+            ("\"occupancy\"", "\"children\"", "rule.of"),
+            ("\"occupancy\"", "\"rise\"", "rule.over"),
+            ("\"full\"", "\"Full!\"", "line 2, rule.name"),
+            ("severity", "inhibited-by = [\"full\"]\nseverity", "names the rule itself"),
+            ("severity", "inhibited-by = [\"other\"]\nseverity", "there is no rule \"other\""),
+            ("severity", "colour = 1\nseverity", "unknown field `colour`"),
+        ] {
+            let error = with(from, to);
+            assert!(error.starts_with("rules.toml, line ") && error.contains(says), "{error}\nshould say {says}");
+        }
+        let low = GOOD.replace("\"occupancy\"", "\"available-ratio\"").replace("at = 95", "at = 10");
+        assert!(read(&low).is_ok());
+        let error = read(&low.replace("at = 92", "at = 100")).expect_err("never above 100");
+        assert!(error.contains("can never clear"), "{error}");
+        assert!(read(&low.replace("at = 92", "at = 5")).expect_err("crossed").contains("lies below raise"));
+    }
+
+    #[test]
+    fn rules_that_mention_each_other_are_held_against_each_other() {
+        let other = GOOD.replace("\"full\"", "\"fuller\"");
+        let by = |text: &str, by: &str| text.replace("severity", &format!("inhibited-by = [{by:?}]\nseverity"));
+        assert!(read(&(by(GOOD, "fuller") + &other)).is_ok());
+        let circle = read(&(by(GOOD, "fuller") + &by(&other, "full"))).expect_err("a circle");
+        assert!(circle.contains("silences itself"), "{circle}");
+        let twice = read(&(GOOD.to_owned() + GOOD)).expect_err("the same name");
+        assert!(twice.starts_with("rules.toml, line 11, rule.name") && twice.contains("stands twice"), "{twice}");
+        let smaller = other.replace("\"hospital\"", "\"ward\"");
+        assert!(read(&(by(GOOD, "fuller") + &smaller)).expect_err("smaller").contains("is about a ward"));
+        let counting =
+            smaller.replace("\"occupancy\"", "\"children\"\nof = \"full\"").replace("\"ward\"", "\"region\"");
+        assert!(read(&(GOOD.to_owned() + &counting)).is_ok());
+        let level = counting.replace("\"region\"", "\"hospital\"");
+        assert!(read(&(GOOD.to_owned() + &level)).expect_err("not below").contains("counts alarms below"));
+    }
+}
