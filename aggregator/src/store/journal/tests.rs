@@ -105,7 +105,9 @@ impl Writer {
 async fn rebuilt(store: &Store) -> Book {
     let (entries, last) = store.journal_standing().await.expect("reads");
     let mut book = Book::default();
-    entries.iter().for_each(|entry| book.replay(entry));
+    for entry in &entries {
+        book.replay(entry);
+    }
     book.continue_after(last);
     book
 }
