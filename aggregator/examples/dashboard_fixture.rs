@@ -18,7 +18,7 @@ use vardpuls_aggregator::metrics::Metrics;
 use vardpuls_aggregator::nation::Nation;
 use vardpuls_aggregator::readiness::Readiness;
 use vardpuls_aggregator::store::Store;
-use vardpuls_aggregator::view::View;
+use vardpuls_aggregator::view::{Change, View};
 use vardpuls_shared::care::CareType;
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::count::{Counts, Extra};
@@ -64,7 +64,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             view.store(Arc::new(country.view()));
             for feed in changed {
                 // Nobody looks: nothing to send.
-                let _ = events.send(feed);
+                let _ = events.send(Change::Feed(feed));
             }
         }
     });

@@ -15,13 +15,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use vardpuls_shared::clock::Clock;
-use vardpuls_shared::feed::Feed;
 use vardpuls_shared::key::{PublicKey, SigningKey};
 
+use crate::alert::book::Book;
+use crate::alert::rules::Rules;
+use crate::alert::standing::Standing;
 use crate::broker::{self, Broker, BrokerError};
 use crate::client::{Connection, Parts};
 use crate::committer::{Committer, Intake};
@@ -40,7 +42,7 @@ use crate::readiness::Readiness;
 use crate::rebuild::rebuild;
 use crate::store::{Store, StoreError};
 use crate::verifiers::Verifiers;
-use crate::view::View;
+use crate::view::{Change, View};
 
 /// How long draining may take.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
@@ -54,7 +56,7 @@ const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// Verified messages between the verifying threads and the keeper.
 const INBOX: usize = 4096;
 
-/// Changed feeds that a reader of events may lag behind.
+/// Changes that a reader of events may lag behind.
 const EVENTS: usize = 4096;
 
 /// Why the centre did not start.
@@ -107,6 +109,8 @@ pub struct Centre {
     pub public_key: PublicKey,
     /// The live picture.
     pub view: Arc<ArcSwap<View>>,
+    /// The alarms that stand.
+    pub standing: Arc<ArcSwap<Standing>>,
     /// The store.
     pub store: Store,
     /// What is counted.
@@ -136,12 +140,15 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
     // The time makes numbers grow over restarts.
     let view = Arc::new(ArcSwap::from_pointee(View::of(&live, now.0, now)));
     live.take_dirty();
+    let book = reopen(&store).await?;
+    let standing = Arc::new(ArcSwap::from_pointee(Standing::of(&book, Arc::new(Rules::default()))));
     let broker = broker::prepare(&config.broker).await?;
     Ok(Centre {
         http_addr,
         mqtt_addr: broker.listen,
         public_key: key.public(),
         view,
+        standing,
         store,
         metrics: Arc::new(Metrics::new()),
         config,
@@ -152,6 +159,17 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
         http,
         broker,
     })
+}
+
+/// The book of alarms as it stood when the last entry was durable.
+async fn reopen(store: &Store) -> Result<Book, StoreError> {
+    let (entries, last) = store.journal_standing().await?;
+    let mut book = Book::default();
+    for entry in &entries {
+        book.replay(entry);
+    }
+    book.continue_after(last);
+    Ok(book)
 }
 
 /// Binds and runs until `shutdown`.
@@ -171,15 +189,16 @@ impl Centre {
 
     /// Starts every part.
     fn start(self, shutdown: &CancellationToken) -> Result<Running, RunError> {
-        let Centre { view, store, metrics, config, clock, key, enrolments, live, http, broker, .. } = self;
+        let Centre { view, standing, store, metrics, config, clock, key, enrolments, live, http, broker, .. } = self;
         let readiness = Arc::new(Readiness::default());
         readiness.set_store_works(true);
         readiness.set_rebuilt();
         metrics.set_hospitals(&live.coverage());
         let queue = Arc::new(IngestQueue::new(config.ingest.queue));
         let intake = Arc::new(Intake::new(metrics.clone()));
-        let outgoing = Arc::new(Outgoing::default());
-        let (events, _) = broadcast::channel::<Arc<Feed>>(EVENTS);
+        let outgoing = Arc::new(Outgoing::new(&standing.load()));
+        let (events, _) = broadcast::channel::<Change>(EVENTS);
+        let (journaled, _) = watch::channel(standing.load().number);
         let (inbox_in, inbox) = mpsc::channel(INBOX);
         let (registry, changes) = (enrolments.registry(), enrolments.changes());
 
@@ -210,6 +229,9 @@ impl Centre {
             clock: clock.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            standing,
+            events: events.clone(),
+            journaled,
         };
         let parts = Parts {
             clock: clock.clone(),

@@ -1,8 +1,11 @@
 //! The connection to the broker: a plain MQTT 3.1.1 client, the same for every broker.
 //!
 //! In: packets. Out: messages into the ingest queue, which never makes the connection wait. After
-//! each CONNACK it subscribes and lets every feed be published again, because neither a session nor
-//! retained messages can be relied on. Lost connections are made again, with growing pauses.
+//! each CONNACK it subscribes and lets every feed and alert be published again, because neither a
+//! session nor retained messages can be relied on. Lost connections are made again, with growing pauses.
+//!
+//! Of alert topics it looks only at what the broker has retained, so that a broker that slept through
+//! the end of an alarm does not keep its ghost; our own publications come back on them.
 //!
 //! A PUBACK to an agent proves nothing, and is left to the client library: the agent waits for a
 //! receipt.
@@ -44,7 +47,7 @@ pub struct Parts {
     pub clock: Clock,
     /// Where messages go.
     pub queue: Arc<IngestQueue>,
-    /// Where feeds are put again after a connection.
+    /// Where feeds and alerts are put again after a connection.
     pub outgoing: Arc<Outgoing>,
     /// Which feeds.
     pub view: Arc<ArcSwap<View>>,
@@ -127,6 +130,12 @@ impl Connection {
             Topic::Report(_) => self.parts.metrics.count_message("report"),
             Topic::Roster(_) if publish.payload.is_empty() => return, // a cleared retained roster
             Topic::Roster(_) => self.parts.metrics.count_message("roster"),
+            Topic::Alert(_) | Topic::JsonAlert(_) => {
+                if publish.retain && !publish.payload.is_empty() {
+                    self.parts.outgoing.found(topic);
+                }
+                return;
+            }
             _ => {}
         }
         let message = Message { topic, received_at: self.parts.clock.now(), envelope: publish.payload };

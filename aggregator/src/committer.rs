@@ -1,32 +1,35 @@
 //! Durability: what was verified is committed, and only then receipted.
 //!
-//! In: items from the live core and the verifying threads, into a bounded line. Out: one store
-//! transaction for whatever waits (group commit), then receipts for it. While the store fails, the
-//! same batch is tried again, the line behind it drops its oldest, and nothing is acknowledged: the
-//! agents keep everything and send it again.
+//! In: items from the live core and the verifying threads, into a bounded line ([`Intake`]). Out: one
+//! store transaction for whatever waits (group commit), then what may be known of it: what stands,
+//! what is said about alarms, answers to operators, receipts. While the store fails, the same batch is
+//! tried again, the line behind it drops its oldest, and nothing is acknowledged or said: the agents
+//! keep everything and send it again.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod intake;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use arc_swap::ArcSwap;
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::hospital::HospitalId;
 use vardpuls_shared::refusal::Refusal;
 use vardpuls_shared::report::Position;
 
+use crate::alert::command::Declined;
+use crate::alert::entry::Entry;
+use crate::alert::standing::Standing;
 use crate::metrics::Metrics;
 use crate::publish::Outgoing;
 use crate::readiness::Readiness;
 use crate::receipt::Receipts;
-use crate::store::{Batch, Sample, Store, StoredReport, StoredRoster, Verdict};
+use crate::store::{Batch, JournalRecord, Mark, Sample, Store, StoreError, StoredReport, StoredRoster, Verdict};
+use crate::view::Change;
 
-/// Items in one transaction.
-const BATCH: usize = 1000;
-
-/// Items that may wait for the store.
-const WAITING: usize = 50_000;
+pub use intake::Intake;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -54,69 +57,30 @@ pub enum Item {
         /// Why.
         refusal: Refusal,
     },
+    /// What happened to alarms; never dropped.
+    Journal(Box<Journaled>),
 }
 
-/// The line in front of the store. Putting something in never waits.
-#[derive(Debug)]
-pub struct Intake {
-    waiting: Mutex<Waiting>,
-    arrived: Notify,
-    metrics: Arc<Metrics>,
-}
-
+/// What happened to alarms at one time, and who is told once it is durable.
 #[derive(Debug, Default)]
-struct Waiting {
-    items: VecDeque<Item>,
-    closed: bool,
+pub struct Journaled {
+    /// In the order of their numbers.
+    pub entries: Vec<JournalRecord>,
+    /// What points remember from now on.
+    pub marks: Vec<Mark>,
+    /// What stands after it, where that changed.
+    pub standing: Option<Arc<Standing>>,
+    /// Whose commands it carries out.
+    pub replies: Vec<Reply>,
 }
 
-impl Intake {
-    /// An empty line.
-    pub fn new(metrics: Arc<Metrics>) -> Intake {
-        Intake { waiting: Mutex::default(), arrived: Notify::new(), metrics }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Every state is a good one, also after a panic elsewhere.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts an item in; where the line is full, the oldest goes, unstored and unreceipted.
-    pub fn put(&self, item: Item) {
-        let mut waiting = self.lock();
-        if waiting.items.len() == WAITING {
-            waiting.items.pop_front();
-            self.metrics.unstored.inc();
-        }
-        waiting.items.push_back(item);
-        drop(waiting);
-        self.arrived.notify_one();
-    }
-
-    /// Lets the committer end once the line is empty.
-    pub fn close(&self) {
-        self.lock().closed = true;
-        self.arrived.notify_one();
-    }
-
-    /// What waits, in the order of arrival; nothing once closed and empty.
-    async fn take(&self) -> Vec<Item> {
-        loop {
-            {
-                let mut waiting = self.lock();
-                if !waiting.items.is_empty() {
-                    let n = BATCH.min(waiting.items.len());
-                    let items = waiting.items.drain(..n).collect();
-                    self.metrics.commit_waiting.set(i64::try_from(waiting.items.len()).unwrap_or(i64::MAX));
-                    return items;
-                }
-                if waiting.closed {
-                    return Vec::new();
-                }
-            }
-            self.arrived.notified().await;
-        }
-    }
+/// An answer that waits for the commit.
+#[derive(Debug)]
+pub struct Reply {
+    /// The entries that the command made.
+    pub answer: Vec<Entry>,
+    /// Who waits for it.
+    pub to: oneshot::Sender<Result<Vec<Entry>, Declined>>,
 }
 
 /// The task that commits.
@@ -134,31 +98,47 @@ pub struct Committer {
     pub metrics: Arc<Metrics>,
     /// Told whether the store takes commits.
     pub readiness: Arc<Readiness>,
+    /// What stands, as HTTP sees it; replaced before anything is said.
+    pub standing: Arc<ArcSwap<Standing>>,
+    /// Who wants to be told of what is said about alarms.
+    pub events: broadcast::Sender<Change>,
+    /// The number of the last entry that is durable; receivers of alarms wait on it.
+    pub journaled: watch::Sender<u64>,
 }
 
 impl Committer {
     /// Commits until the line is closed and empty, then closes the next one. After `shutdown` a store
-    /// that fails is not waited for.
+    /// that fails is not waited for. Ends by itself where only a restart helps.
     pub async fn run(self, shutdown: CancellationToken) {
         loop {
             let items = self.intake.take().await;
             if items.is_empty() {
-                self.outgoing.close();
-                return;
+                break;
             }
-            let (batch, wanted, mut receipts) = sort(items);
-            if let Some(verdicts) = self.commit(&batch, &shutdown).await {
-                self.settle(&batch, &wanted, &verdicts, &mut receipts);
+            let Sorted { batch, wanted, mut receipts, standing, replies } = sort(items);
+            match self.commit(&batch, &shutdown).await {
+                Ok(verdicts) => {
+                    self.settle(&batch, &wanted, &verdicts, &mut receipts);
+                    self.say(&batch.journal, standing);
+                    answer(replies, Ok);
+                }
+                Err(error) => {
+                    answer(replies, |_| Err(Declined::NotDurable));
+                    if matches!(error, StoreError::JournalOrder { .. }) {
+                        break;
+                    }
+                }
             }
             let dropped = self.outgoing.put_receipts(receipts.issue(self.clock.now()));
             self.metrics.receipts_dropped.inc_by(dropped as u64);
         }
+        self.outgoing.close();
     }
 
-    /// Tries until it succeeds. None when the centre shuts down over a store that fails.
-    async fn commit(&self, batch: &Batch, shutdown: &CancellationToken) -> Option<Vec<Verdict>> {
-        if batch.reports.is_empty() && batch.rosters.is_empty() && batch.samples.is_empty() {
-            return Some(Vec::new());
+    /// Tries until it succeeds. An error when no other try can help, or when the centre shuts down.
+    async fn commit(&self, batch: &Batch, shutdown: &CancellationToken) -> Result<Vec<Verdict>, StoreError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
         }
         let mut pause = FIRST_PAUSE;
         loop {
@@ -170,7 +150,7 @@ impl Committer {
                         tracing::info!("the store takes commits again");
                     }
                     self.readiness.set_store_works(true);
-                    return Some(verdicts);
+                    return Ok(verdicts);
                 }
                 Err(error) => {
                     self.metrics.commit_failures.inc();
@@ -178,8 +158,8 @@ impl Committer {
                     if pause == FIRST_PAUSE {
                         tracing::error!(%error, "nothing is stored or receipted until this is mended; agents keep their reports");
                     }
-                    if shutdown.is_cancelled() {
-                        return None;
+                    if shutdown.is_cancelled() || matches!(error, StoreError::JournalOrder { .. }) {
+                        return Err(error);
                     }
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
@@ -209,11 +189,51 @@ impl Committer {
             receipts.stored(&report.hospital, report.position, wanted);
         }
     }
+
+    /// Tells of what has become durable: what stands first, so that whoever hears of a change finds it.
+    fn say(&self, journal: &[JournalRecord], standing: Option<Arc<Standing>>) {
+        // An error of `events` only says that nobody listens.
+        if let Some(standing) = &standing {
+            self.standing.store(standing.clone());
+        }
+        for said in journal.iter().filter_map(|record| record.entry.said.as_ref()) {
+            self.outgoing.put_alert(said);
+            let _ = self.events.send(Change::Said(Arc::new(said.clone())));
+        }
+        if let Some(standing) = standing {
+            let _ = self.events.send(Change::Standing(standing));
+        }
+        if let Some(last) = journal.last() {
+            self.journaled.send_replace(last.entry.number);
+        }
+    }
 }
 
-/// Items by what they are: a transaction, the wanted rosters of its reports, and refusals to receipt.
-fn sort(items: Vec<Item>) -> (Batch, Vec<Option<u32>>, Receipts) {
-    let (mut batch, mut wanted_rosters, mut receipts) = (Batch::default(), Vec::new(), Receipts::default());
+fn answer(replies: Vec<Reply>, result: impl Fn(Vec<Entry>) -> Result<Vec<Entry>, Declined>) {
+    for Reply { answer, to } in replies {
+        // An error only says that whoever asked has left.
+        let _ = to.send(result(answer));
+    }
+}
+
+/// Items by what they are.
+#[derive(Default)]
+struct Sorted {
+    /// A transaction.
+    batch: Batch,
+    /// The wanted rosters of its reports.
+    wanted: Vec<Option<u32>>,
+    /// Refusals to receipt.
+    receipts: Receipts,
+    /// What stands after it, where that changed.
+    standing: Option<Arc<Standing>>,
+    /// Who waits for it.
+    replies: Vec<Reply>,
+}
+
+fn sort(items: Vec<Item>) -> Sorted {
+    let mut sorted = Sorted::default();
+    let Sorted { batch, wanted: wanted_rosters, receipts, standing, replies } = &mut sorted;
     for item in items {
         match item {
             Item::Report { report, wanted } => {
@@ -223,7 +243,16 @@ fn sort(items: Vec<Item>) -> (Batch, Vec<Option<u32>>, Receipts) {
             Item::Roster(roster) => batch.rosters.push(roster),
             Item::Samples(samples) => batch.samples.extend(samples),
             Item::Refused { hospital, position, refusal } => receipts.refused(&hospital, position, refusal),
+            Item::Journal(journaled) => {
+                batch.journal.extend(journaled.entries);
+                batch.marks.extend(journaled.marks);
+                replies.extend(journaled.replies);
+                *standing = journaled.standing.or(standing.take());
+            }
         }
     }
-    (batch, wanted_rosters, receipts)
+    sorted
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,6 @@ use tokio_util::sync::CancellationToken;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use vardpuls_shared::clock::Clock;
-use vardpuls_shared::feed::Feed;
 use vardpuls_shared::key::PublicKey;
 
 use self::events::Relay;
@@ -49,7 +48,7 @@ use self::problem::Problem;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::store::Store;
-use crate::view::View;
+use crate::view::{Change, View};
 
 /// How long an answer may take to begin. Only the history waits for anything.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
@@ -67,8 +66,8 @@ pub struct HttpState {
     /// The live picture. The core replaces it *before* it sends the change to `events`: a reader who
     /// subscribes first and looks second then misses nothing.
     pub view: Arc<ArcSwap<View>>,
-    /// Each changed feed of each publication round.
-    pub events: broadcast::Sender<Arc<Feed>>,
+    /// Each changed feed of each publication round, and what changed about alarms.
+    pub events: broadcast::Sender<Change>,
     /// Where the history comes from.
     pub store: Store,
     /// What `/metrics` shows.

@@ -59,6 +59,10 @@ pub struct Metrics {
     pub feed_published: Counter,
     /// Feed messages too large to be signed and read by anybody.
     pub feed_oversize: Counter,
+    /// Alerts handed to the broker, signed and JSON counted once together.
+    pub alert_published: Counter,
+    /// Alerts too large to be signed and read by anybody.
+    pub alert_oversize: Counter,
     /// Hospitals whose clock is off by more than the tolerance.
     pub clock_flagged: Gauge,
     /// Whether the broker answers.
@@ -95,6 +99,8 @@ impl Metrics {
             receipts_dropped: Counter::default(),
             feed_published: Counter::default(),
             feed_oversize: Counter::default(),
+            alert_published: Counter::default(),
+            alert_oversize: Counter::default(),
             clock_flagged: Gauge::default(),
             broker_connected: Gauge::default(),
             ingest_waiting: Gauge::default(),
@@ -134,6 +140,8 @@ impl Metrics {
         );
         r.register("vardpuls_feed_published", "Feed messages handed to the broker", self.feed_published.clone());
         r.register("vardpuls_feed_oversize", "Feed messages too large to be read", self.feed_oversize.clone());
+        r.register("vardpuls_alert_published", "Alerts handed to the broker", self.alert_published.clone());
+        r.register("vardpuls_alert_oversize", "Alerts too large to be read", self.alert_oversize.clone());
         r.register("vardpuls_clock_flagged", "Hospitals whose clock is off", self.clock_flagged.clone());
         r.register("vardpuls_broker_connected", "1 while the broker answers", self.broker_connected.clone());
         r.register("vardpuls_ingest_waiting", "Messages waiting for verification", self.ingest_waiting.clone());

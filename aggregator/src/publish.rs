@@ -1,15 +1,15 @@
-//! What goes out over MQTT: receipts and feeds, signed here, in a task of its own.
+//! What goes out over MQTT: receipts, alerts and feeds, signed here, in a task of its own.
 //!
-//! In: receipts and feeds from the core, which never waits for the broker. Receipts wait in a
-//! bounded line, the oldest dropped and counted (an agent without a receipt sends again). Of each
-//! scope only the newest feed waits. Out: receipts first, then feeds, the nation before regions
-//! before hospitals; at least once, feeds retained; one at a time into the connection's bounded channel.
+//! In: what waits ([`Outgoing`]). Out: at least once, one at a time into the connection's bounded
+//! channel; feeds and the alerts that stand are retained. Of an alarm that is over, those who listen
+//! hear the end, and those who come later find nothing.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod outgoing;
+
+use std::sync::Arc;
 
 use rumqttc::{AsyncClient, ClientError, QoS};
-use tokio::sync::Notify;
+use vardpuls_shared::alert::Alert;
 use vardpuls_shared::feed::Feed;
 use vardpuls_shared::key::SigningKey;
 use vardpuls_shared::receipt::Receipt;
@@ -18,102 +18,9 @@ use vardpuls_shared::topic::{Scope, Topic};
 use vardpuls_shared::wire::MAX_ENVELOPE;
 
 use crate::metrics::Metrics;
-use crate::view::View;
 
-/// Receipts that may wait for the broker.
-const MAX_RECEIPTS: usize = 10_000;
-
-/// What waits to go out. Shared by the core, the committer, the connection and the publisher.
-#[derive(Debug, Default)]
-pub struct Outgoing {
-    waiting: Mutex<Waiting>,
-    arrived: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    receipts: VecDeque<Receipt>,
-    feeds: BTreeMap<Scope, Content>,
-    closed: bool,
-}
-
-/// What stands on a scope's topic.
-#[derive(Debug, Clone)]
-enum Content {
-    Feed(Arc<Feed>),
-    /// Nothing any more: the retained message is cleared.
-    Gone,
-}
-
-enum Next {
-    Receipt(Receipt),
-    Feed(Scope, Content),
-    Closed,
-}
-
-impl Outgoing {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Every state is a good one, also after a panic elsewhere.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets receipts wait. Returns how many older ones were dropped for them.
-    pub fn put_receipts(&self, receipts: Vec<Receipt>) -> usize {
-        let mut waiting = self.lock();
-        waiting.receipts.extend(receipts);
-        let over = waiting.receipts.len().saturating_sub(MAX_RECEIPTS);
-        waiting.receipts.drain(..over);
-        drop(waiting);
-        self.arrived.notify_one();
-        over
-    }
-
-    /// Lets feeds wait, in the place of older ones of the same scopes.
-    pub fn put_feeds(&self, feeds: impl IntoIterator<Item = (Scope, Arc<Feed>)>) {
-        self.lock().feeds.extend(feeds.into_iter().map(|(scope, feed)| (scope, Content::Feed(feed))));
-        self.arrived.notify_one();
-    }
-
-    /// Lets the retained feed of a scope be cleared.
-    pub fn clear(&self, scope: Scope) {
-        self.lock().feeds.insert(scope, Content::Gone);
-        self.arrived.notify_one();
-    }
-
-    /// Lets every feed be published again, as after a connection: a broker may have lost them.
-    pub fn seed(&self, view: &View) {
-        let mut waiting = self.lock();
-        for (scope, feed) in view.feeds() {
-            waiting.feeds.entry(scope).or_insert_with(|| Content::Feed(feed.clone()));
-        }
-        drop(waiting);
-        self.arrived.notify_one();
-    }
-
-    /// Lets the publisher end once all receipts are out.
-    pub fn close(&self) {
-        self.lock().closed = true;
-        self.arrived.notify_one();
-    }
-
-    async fn next(&self) -> Next {
-        loop {
-            {
-                let mut waiting = self.lock();
-                if let Some(receipt) = waiting.receipts.pop_front() {
-                    return Next::Receipt(receipt);
-                }
-                if let Some((scope, content)) = waiting.feeds.pop_first() {
-                    return Next::Feed(scope, content);
-                }
-                if waiting.closed {
-                    return Next::Closed;
-                }
-            }
-            self.arrived.notified().await;
-        }
-    }
-}
+pub use outgoing::Outgoing;
+use outgoing::{Content, Next};
 
 /// The task that signs and publishes.
 #[derive(Debug)]
@@ -136,6 +43,9 @@ impl Publisher {
         loop {
             let sent = match self.outgoing.next().await {
                 Next::Receipt(receipt) => self.receipt(&receipt).await,
+                Next::Alert(alert) => self.alert(&alert).await,
+                Next::Over(alert) => self.over(&alert).await,
+                Next::Ghost(topic) => self.send(&topic, true, Vec::new()).await,
                 Next::Feed(scope, Content::Feed(feed)) => self.feed(scope, &feed).await,
                 Next::Feed(scope, Content::Gone) => self.gone(scope).await,
                 Next::Closed => self.client.disconnect().await.map(|()| false),
@@ -148,12 +58,51 @@ impl Publisher {
         }
     }
 
+    async fn send(&self, topic: &Topic, retain: bool, payload: Vec<u8>) -> Result<bool, ClientError> {
+        self.client.publish(topic.to_string(), QoS::AtLeastOnce, retain, payload).await.map(|()| true)
+    }
+
     async fn receipt(&self, receipt: &Receipt) -> Result<bool, ClientError> {
         let envelope = sign(Kind::Receipt, &receipt.encode(), &self.key);
-        let topic = Topic::Receipt(receipt.hospital.clone());
-        self.client.publish(topic.to_string(), QoS::AtLeastOnce, false, envelope).await?;
+        self.send(&Topic::Receipt(receipt.hospital.clone()), false, envelope).await?;
         self.metrics.receipts.inc();
         Ok(true)
+    }
+
+    /// An alarm that stands.
+    async fn alert(&self, alert: &Alert) -> Result<bool, ClientError> {
+        for (topic, payload) in self.messages(alert) {
+            self.send(&topic, true, payload).await?;
+        }
+        self.metrics.alert_published.inc();
+        Ok(true)
+    }
+
+    /// An alarm that is over or hidden: its last state for those who listen, then nothing.
+    async fn over(&self, alert: &Alert) -> Result<bool, ClientError> {
+        for (topic, payload) in self.messages(alert) {
+            self.send(&topic, false, payload).await?;
+            self.send(&topic, true, Vec::new()).await?;
+        }
+        self.metrics.alert_published.inc();
+        Ok(true)
+    }
+
+    /// An alert as it goes out: signed, and its JSON twin.
+    fn messages(&self, alert: &Alert) -> Vec<(Topic, Vec<u8>)> {
+        let mut messages = Vec::with_capacity(2);
+        let envelope = sign(Kind::Alert, &alert.encode(), &self.key);
+        if envelope.len() > MAX_ENVELOPE {
+            self.metrics.alert_oversize.inc();
+            tracing::error!(alert = %alert.id, bytes = envelope.len(), "the alert is larger than any reader takes; shorten the rule's texts");
+        } else {
+            messages.push((Topic::Alert(alert.id.clone()), envelope));
+        }
+        if self.json {
+            let text = serde_json::to_vec(alert).expect("an alert has a JSON form");
+            messages.push((Topic::JsonAlert(alert.id.clone()), text));
+        }
+        messages
     }
 
     async fn feed(&self, scope: Scope, feed: &Feed) -> Result<bool, ClientError> {
@@ -162,64 +111,24 @@ impl Publisher {
             self.metrics.feed_oversize.inc();
             tracing::error!(%scope, bytes = envelope.len(), "the feed message is larger than any reader takes; split the hospital");
         } else {
-            self.client.publish(Topic::Feed(scope.clone()).to_string(), QoS::AtLeastOnce, true, envelope).await?;
+            self.send(&Topic::Feed(scope.clone()), true, envelope).await?;
         }
         if self.json {
             let text = serde_json::to_vec(feed).expect("a feed has a JSON form");
-            self.client.publish(Topic::JsonFeed(scope).to_string(), QoS::AtLeastOnce, true, text).await?;
+            self.send(&Topic::JsonFeed(scope), true, text).await?;
         }
         self.metrics.feed_published.inc();
         Ok(true)
     }
 
     async fn gone(&self, scope: Scope) -> Result<bool, ClientError> {
-        let nothing = Vec::<u8>::new;
-        self.client.publish(Topic::Feed(scope.clone()).to_string(), QoS::AtLeastOnce, true, nothing()).await?;
+        self.send(&Topic::Feed(scope.clone()), true, Vec::new()).await?;
         if self.json {
-            self.client.publish(Topic::JsonFeed(scope).to_string(), QoS::AtLeastOnce, true, nothing()).await?;
+            self.send(&Topic::JsonFeed(scope), true, Vec::new()).await?;
         }
         Ok(true)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use vardpuls_shared::clock::Time;
-
-    use super::*;
-
-    fn receipt(epoch: u64) -> Receipt {
-        Receipt {
-            hospital: "h".parse().expect("valid"),
-            issued_at: Time(1),
-            epoch,
-            stored: vec![(1, 1)],
-            refused: Vec::new(),
-            wanted: Vec::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn receipts_go_first_and_the_oldest_are_dropped() {
-        let outgoing = Outgoing::default();
-        outgoing.clear(Scope::Nation);
-        let dropped = outgoing.put_receipts((0..MAX_RECEIPTS as u64 + 3).map(receipt).collect());
-        assert_eq!(dropped, 3);
-        assert!(matches!(outgoing.next().await, Next::Receipt(r) if r.epoch == 3));
-        outgoing.close();
-        while let Next::Receipt(_) = outgoing.next().await {}
-        assert!(matches!(outgoing.next().await, Next::Closed));
-    }
-
-    #[tokio::test]
-    async fn only_the_newest_feed_of_a_scope_waits() {
-        let outgoing = Outgoing::default();
-        outgoing.clear(Scope::Region("01".parse().expect("valid")));
-        outgoing.clear(Scope::Nation);
-        outgoing.clear(Scope::Nation);
-        assert!(matches!(outgoing.next().await, Next::Feed(Scope::Nation, _)));
-        assert!(matches!(outgoing.next().await, Next::Feed(Scope::Region(_), _)));
-        outgoing.close();
-        assert!(matches!(outgoing.next().await, Next::Closed));
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
-//! The centre's memory: one SQLite file with every signed report and roster, and the history.
+//! The centre's memory: one SQLite file with every signed report and roster, the history, and
+//! the journal of alarms.
 //!
-//! In: batches of what `verify` has let through, and rollup samples. Out: a verdict on each report
-//! *after* it is durable, what the live state is rebuilt from, and the history.
+//! In: batches of what `verify` has let through, rollup samples, journal entries. Out: a verdict on
+//! each report *after* it is durable, what the live state is rebuilt from, the history and the journal.
 //!
 //! On disk, `path` being the configured file:
 //!
@@ -20,11 +21,13 @@
 //! 4. What is kept of a hospital is an unbroken end of its order. [`Store::prune`] takes from the
 //!    beginning only, and never the newest position. Rosters are few and small and every kept report
 //!    needs its own: they are never pruned.
-//! 5. One aggregator at a time, one writer in it; readers never wait for the writer.
+//! 5. The journal only grows (`journal`), and is never pruned.
+//! 6. One aggregator at a time, one writer in it; readers never wait for the writer.
 
 mod error;
 mod file;
 mod history;
+mod journal;
 mod reports;
 
 use std::collections::BTreeMap;
@@ -43,9 +46,11 @@ use vardpuls_shared::topic::Scope;
 
 use crate::config::StoreConfig;
 
+use error::Fault;
 pub use error::StoreError;
 pub use file::Condition;
 pub use history::{HistoryPoint, HistoryQuery, MAX_POINTS};
+pub use journal::{JournalQuery, JournalRecord, Mark};
 
 /// A verified report as it rests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +106,18 @@ pub struct Batch {
     pub rosters: Vec<StoredRoster>,
     /// Samples; a later one replaces that of the same scope and time.
     pub samples: Vec<Sample>,
+    /// Journal entries, each with the number after the one before it.
+    pub journal: Vec<JournalRecord>,
+    /// What points remember; the last word on each holds.
+    pub marks: Vec<Mark>,
+}
+
+impl Batch {
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        let Batch { reports, rosters, samples, journal, marks } = self;
+        reports.is_empty() && rosters.is_empty() && samples.is_empty() && journal.is_empty() && marks.is_empty()
+    }
 }
 
 /// What a report was to the store.
@@ -170,14 +187,16 @@ impl Store {
         self.at_path(self.write(batch).await)
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Vec<Verdict>, sqlx::Error> {
-        if batch.reports.is_empty() && batch.rosters.is_empty() && batch.samples.is_empty() {
+    async fn write(&self, batch: &Batch) -> Result<Vec<Verdict>, Fault> {
+        if batch.is_empty() {
             return Ok(Vec::new());
         }
         let mut transaction = self.open.writer.begin_with("BEGIN IMMEDIATE").await?;
         let verdicts = reports::insert(&mut transaction, &batch.reports).await?;
         reports::insert_rosters(&mut transaction, &batch.rosters).await?;
         history::insert(&mut transaction, &batch.samples).await?;
+        journal::append(&mut transaction, &batch.journal).await?;
+        journal::mark(&mut transaction, &batch.marks).await?;
         transaction.commit().await?;
         Ok(verdicts)
     }
@@ -221,8 +240,8 @@ impl Store {
         }
     }
 
-    fn at_path<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
-        result.map_err(|e| StoreError::of(&self.open.path, &e))
+    fn at_path<T>(&self, result: Result<T, impl Into<Fault>>) -> Result<T, StoreError> {
+        result.map_err(|fault| StoreError::of(&self.open.path, fault))
     }
 }
 

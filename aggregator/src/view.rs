@@ -2,6 +2,7 @@
 //!
 //! Owned by the live core, which replaces it at every publication round; read by HTTP without
 //! waiting. Feeds are shared by `Arc`: a round encodes and copies what changed, and pointers to the rest.
+//! What has changed, of the picture and of the alarms, is told by [`Change`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use vardpuls_shared::feed::Feed;
 use vardpuls_shared::hospital::{HospitalId, RegionCode};
 use vardpuls_shared::topic::Scope;
 
+use crate::alert::entry::Said;
+use crate::alert::standing::Standing;
 use crate::live::Live;
 
 /// All feeds of one publication round.
@@ -62,4 +65,15 @@ impl View {
         let hospitals = self.hospitals.iter().map(|(id, feed)| (Scope::Hospital(id.clone()), feed));
         std::iter::once((Scope::Nation, &self.nation)).chain(regions).chain(hospitals)
     }
+}
+
+/// A change that readers of events are told of.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A scope's feed was published.
+    Feed(Arc<Feed>),
+    /// Something is said about an alarm, and it is durable.
+    Said(Arc<Said>),
+    /// What stands is another now: once a commit that changed it, after what is said.
+    Standing(Arc<Standing>),
 }

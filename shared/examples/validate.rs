@@ -1,4 +1,4 @@
-//! Holds payloads against the CDDL of their message: `validate report|roster|receipt|feed < HEX`.
+//! Holds payloads against the CDDL of their message: `validate report|roster|receipt|feed|alert < HEX`.
 //!
 //! In: one payload a line, in hex, without its envelope. Out: `ok` or what is wrong, a line each; exit status 0 only
 //! if every payload is valid. For whoever writes an agent or a reader in another language.
@@ -6,7 +6,8 @@
 use std::io::BufRead;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: validate report|roster|receipt|feed, with one payload in hex a line on standard input";
+const USAGE: &str =
+    "usage: validate report|roster|receipt|feed|alert, with one payload in hex a line on standard input";
 
 fn schema(message: &str) -> Option<&'static str> {
     match message {
@@ -14,6 +15,7 @@ fn schema(message: &str) -> Option<&'static str> {
         "roster" => Some(include_str!("../src/roster.cddl")),
         "receipt" => Some(include_str!("../src/receipt.cddl")),
         "feed" => Some(include_str!("../src/feed.cddl")),
+        "alert" => Some(include_str!("../src/alert.cddl")),
         _ => None,
     }
 }

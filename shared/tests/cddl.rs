@@ -5,6 +5,10 @@
 
 use cddl_cat::validate_cbor_bytes;
 use ciborium::Value;
+use proptest::prelude::*;
+use vardpuls_shared::alert::{Alert, Hidden, Severity, State, Status};
+use vardpuls_shared::care::CareType;
+use vardpuls_shared::clock::Time;
 
 #[path = "golden/messages.rs"]
 mod messages;
@@ -13,6 +17,7 @@ const REPORT: &str = include_str!("../src/report.cddl");
 const ROSTER: &str = include_str!("../src/roster.cddl");
 const RECEIPT: &str = include_str!("../src/receipt.cddl");
 const FEED: &str = include_str!("../src/feed.cddl");
+const ALERT: &str = include_str!("../src/alert.cddl");
 
 /// Holds a payload against a schema, whose first rule is the message.
 fn check(schema: &str, payload: &[u8]) -> Result<(), String> {
@@ -148,4 +153,76 @@ fn feed_messages_follow_their_cddl() {
             ("a ward of no care type", &[9, 5, 0, 2], Value::from("beds")),
         ],
     );
+}
+
+#[test]
+fn alert_messages_follow_their_cddl() {
+    assert_eq!(check(ALERT, &messages::raised_alert().encode()), Ok(()));
+    // Positions in the map: version 0, id 1, number 2, as_of 3, status 4, exercise 5, rule 6, severity 7, target 8,
+    // name 9, region 10, care 11, headline 12, …, value 16, state 17, hidden 18, raised_at 19, acknowledged_at 20.
+    let kind = |kind: &str| Value::Map(vec![(Value::from("kind"), Value::from(kind))]);
+    holds(
+        ALERT,
+        &messages::closed_alert().encode(),
+        &[
+            ("another version", &[0], Value::from(2)),
+            ("an empty id", &[1], Value::from("")),
+            ("a negative number", &[2], Value::from(-1)),
+            ("a time in milliseconds", &[3], Value::from(1_772_000_000_123u64)),
+            ("a status in capitals", &[4], Value::from("Exercise")),
+            ("a drill without a name", &[5], Value::Null),
+            ("a severity that is none", &[7], Value::from("major")),
+            ("a region that is null", &[10], Value::Null),
+            ("a care type that is none", &[11], Value::Array(vec![Value::from("beds")])),
+            ("no headline", &[12], Value::Null),
+            ("a value that is text", &[16], Value::from("9.5")),
+            ("a state that is none", &[17], Value::from("open")),
+            ("a shelf without an end", &[18], kind("shelved")),
+            ("a reason to hide that is none", &[18], kind("asleep")),
+            ("no time of beginning", &[19], Value::Null),
+            ("an acknowledgement that is a flag", &[20], Value::from(true)),
+        ],
+    );
+}
+
+fn an_alert() -> impl Strategy<Value = Alert> {
+    let status = prop_oneof![Just(Status::Actual), Just(Status::Exercise), Just(Status::Test)];
+    let state = prop_oneof![
+        Just(State::ActiveUnacknowledged),
+        Just(State::ActiveAcknowledged),
+        Just(State::ClearedUnacknowledged),
+        Just(State::Closed),
+    ];
+    let hidden = prop_oneof![
+        (0..Time::MAX.0).prop_map(|until| Hidden::Shelved { until: Time(until) }),
+        ".*".prop_map(|by| Hidden::Suppressed { by }),
+        Just(Hidden::OutOfService),
+    ];
+    let options = (proptest::option::of(".*"), proptest::option::of(any::<f64>()), proptest::option::of(hidden));
+    let times = proptest::option::of((0..Time::MAX.0).prop_map(Time));
+    let care = proptest::collection::vec((0u8..14).prop_map(CareType::from_number), 0..14);
+    (status, state, options, times, care, any::<u64>(), proptest::sample::select(&Severity::ALL[..])).prop_map(
+        |(status, state, (exercise, value, hidden), time, care, number, severity)| Alert {
+            number,
+            status,
+            exercise,
+            severity,
+            region: None,
+            care,
+            value: value.filter(|v| v.is_finite()),
+            state,
+            hidden,
+            acknowledged_at: time,
+            cleared_at: time,
+            ..messages::raised_alert()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn every_alert_message_follows_its_cddl_and_is_read_back(alert in an_alert()) {
+        prop_assert_eq!(check(ALERT, &alert.encode()), Ok(()));
+        prop_assert_eq!(Alert::decode(&alert.encode()), Ok(alert));
+    }
 }

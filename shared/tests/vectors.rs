@@ -6,6 +6,7 @@
 //! `WRITE_VECTORS=1 cargo test -p vardpuls-shared --test vectors`, and is a new message version.
 
 use serde_json::{Value, json};
+use vardpuls_shared::alert::Alert;
 use vardpuls_shared::feed::Feed;
 use vardpuls_shared::key::SigningKey;
 use vardpuls_shared::receipt::Receipt;
@@ -105,7 +106,7 @@ fn receipt_value(receipt: &Receipt) -> Value {
 fn vector(name: &str, kind: Kind, payload: &[u8], value: &Value) -> Value {
     let (signer, key) = match kind {
         Kind::Report | Kind::Roster => ("hospital", hospital_key()),
-        Kind::Receipt | Kind::Feed => ("centre", centre_key()),
+        Kind::Receipt | Kind::Feed | Kind::Alert => ("centre", centre_key()),
     };
     json!({ "name": name, "content_type": kind.content_type(), "key": signer, "payload": hex(payload),
         "envelope": hex(&sign(kind, payload, &key)), "value": value })
@@ -113,6 +114,10 @@ fn vector(name: &str, kind: Kind, payload: &[u8], value: &Value) -> Value {
 
 fn feed_vector(name: &str, feed: &Feed) -> Value {
     vector(name, Kind::Feed, &feed.encode(), &serde_json::to_value(feed).expect("a feed is JSON"))
+}
+
+fn alert_vector(name: &str, alert: &Alert) -> Value {
+    vector(name, Kind::Alert, &alert.encode(), &serde_json::to_value(alert).expect("an alert is JSON"))
 }
 
 fn report_vector(name: &str, report: &Report) -> Value {
@@ -180,6 +185,8 @@ fn vectors() -> String {
             vector("receipt", Kind::Receipt, &messages::receipt().encode(), &receipt_value(&messages::receipt())),
             feed_vector("feed of a hospital", &messages::hospital_feed()),
             feed_vector("feed of a region of which nothing is known", &messages::unknown_feed()),
+            alert_vector("alert", &messages::raised_alert()),
+            alert_vector("alert of a drill that is over", &messages::closed_alert()),
         ],
         "wrong": wrong_vectors(),
     });
@@ -222,7 +229,7 @@ fn every_vector_is_read_back_with_its_value() {
     for v in stored["envelopes"].as_array().expect("a list") {
         let name = &v["name"];
         let bytes = unhex(&v["envelope"]);
-        let kind = [Kind::Report, Kind::Roster, Kind::Receipt, Kind::Feed]
+        let kind = [Kind::Report, Kind::Roster, Kind::Receipt, Kind::Feed, Kind::Alert]
             .into_iter()
             .find(|k| v["content_type"] == k.content_type())
             .expect("a kind of ours");
@@ -236,6 +243,7 @@ fn every_vector_is_read_back_with_its_value() {
             Kind::Roster => roster_value(&Roster::decode(payload).expect("a roster")),
             Kind::Receipt => receipt_value(&Receipt::decode(payload).expect("a receipt")),
             Kind::Feed => serde_json::to_value(Feed::decode(payload).expect("a feed")).expect("JSON"),
+            Kind::Alert => serde_json::to_value(Alert::decode(payload).expect("an alert")).expect("JSON"),
         };
         assert_eq!(value, v["value"], "{name}");
     }

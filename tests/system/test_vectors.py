@@ -60,7 +60,7 @@ def receipt(payload):
     }
 
 
-READERS = {"report": report, "roster": roster, "receipt": receipt, "feed": decode_one}
+READERS = {"report": report, "roster": roster, "receipt": receipt, "feed": decode_one, "alert": decode_one}
 
 
 def without_names(value):

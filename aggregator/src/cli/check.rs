@@ -144,7 +144,13 @@ fn store(findings: &mut Findings, config: &Config) -> io::Result<()> {
     let path = config.store.path.display();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(Store::examine(&config.store)) {
-        Ok(Condition::Present { schema }) => findings.ok(format_args!("store {path}, schema {schema}")),
+        Ok(Condition::Present { schema }) => {
+            findings.ok(format_args!("store {path}, schema {schema}"));
+            match runtime.block_on(Store::examine_journal(&config.store)) {
+                Ok(entries) => findings.ok(format_args!("journal of alarms, {entries} entries, unbroken")),
+                Err(e) => findings.failed(e),
+            }
+        }
         Ok(Condition::Absent) if config.store.path.parent().is_none_or(Path::is_dir) => {
             findings.ok(format_args!("store {path} does not exist yet and will be made"));
         }

@@ -15,7 +15,6 @@
 //! falls behind, and is told so. Neither the core nor other readers notice.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -30,10 +29,11 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use vardpuls_shared::clock::Time;
-use vardpuls_shared::feed::{Feed, Level};
+use vardpuls_shared::feed::Level;
 
 use super::HttpState;
 use super::status::Status;
+use crate::view::Change;
 
 /// Between two pulses; proxies cut connections that are silent for a minute.
 const PULSE_EVERY: Duration = Duration::from_secs(15);
@@ -82,7 +82,7 @@ pub(super) struct Relay {
 impl Relay {
     /// A relay of `feeds`, and its work, which goes on until `shutdown`.
     pub(super) fn new(
-        feeds: &broadcast::Sender<Arc<Feed>>,
+        feeds: &broadcast::Sender<Change>,
         shutdown: CancellationToken,
     ) -> (Relay, impl Future<Output = ()> + Send + use<>) {
         let mut feeds = feeds.subscribe();
@@ -95,7 +95,8 @@ impl Relay {
                     received = feeds.recv() => match received {
                         // Without a reader there is nothing to encode for.
                         Ok(_) if frames.receiver_count() == 0 => continue,
-                        Ok(feed) => Frame::Change(event(name(feed.level), Some(feed.number), &*feed)),
+                        Ok(Change::Said(_) | Change::Standing(_)) => continue,
+                        Ok(Change::Feed(feed)) => Frame::Change(event(name(feed.level), Some(feed.number), &*feed)),
                         Err(RecvError::Lagged(missed)) => Frame::Missed(missed),
                         Err(RecvError::Closed) => return,
                     },

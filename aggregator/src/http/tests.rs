@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 use vardpuls_shared::care::CareType;
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::count::Counts;
-use vardpuls_shared::feed::{Coverage, Figures, Freshness, HospitalDetail, Level, VERSION, WardFigures};
+use vardpuls_shared::feed::{Coverage, Feed, Figures, Freshness, HospitalDetail, Level, VERSION, WardFigures};
 use vardpuls_shared::topic::Scope;
 
 use super::*;
@@ -120,7 +120,7 @@ impl Fixture {
     /// What the core does at a publication round.
     fn publish(&self, number: u64) {
         self.state.view.store(Arc::new(view(number)));
-        self.state.events.send(feed(Level::Region, "01", number, true)).expect("the relay listens");
+        self.state.events.send(Change::Feed(feed(Level::Region, "01", number, true))).expect("the relay listens");
     }
 }
 

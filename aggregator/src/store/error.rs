@@ -59,6 +59,24 @@ pub enum StoreError {
         /// What SQLite says.
         reason: String,
     },
+    /// The book's next entry is not the journal's next: a fault in the aggregator.
+    #[error("the store {}: the journal of alarms goes on with entry {due} and entry {found} came; nothing was stored: restart the aggregator, which goes on from the journal, and please report this", path.display())]
+    JournalOrder {
+        /// Which store.
+        path: PathBuf,
+        /// The number that is due.
+        due: u64,
+        /// The number that came.
+        found: u64,
+    },
+    /// The journal is not what was written.
+    #[error("the journal of alarms in the store {} does not fit from entry {entry} on: somebody has changed or removed what stood there; keep the file as evidence and compare it with a backup from before", path.display())]
+    JournalBroken {
+        /// Which store.
+        path: PathBuf,
+        /// The first number that does not fit.
+        entry: u64,
+    },
     /// The store was closed.
     #[error("the store {} is closed", .0.display())]
     Closed(PathBuf),
@@ -80,10 +98,35 @@ pub enum StoreError {
     TooManyPoints(u64),
 }
 
+/// What goes wrong inside, before it has the store's path to it.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// SQLite's, or its data's.
+    Database(sqlx::Error),
+    /// See [`StoreError::JournalOrder`].
+    JournalOrder { due: u64, found: u64 },
+    /// See [`StoreError::JournalBroken`].
+    JournalBroken(u64),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Fault {
+        Fault::Database(error)
+    }
+}
+
 impl StoreError {
-    /// Names what went wrong in SQLite.
-    pub(super) fn of(path: &Path, error: &sqlx::Error) -> StoreError {
+    /// Names what went wrong.
+    pub(super) fn of(path: &Path, fault: impl Into<Fault>) -> StoreError {
         let path = path.to_owned();
+        match fault.into() {
+            Fault::Database(error) => StoreError::in_sqlite(path, &error),
+            Fault::JournalOrder { due, found } => StoreError::JournalOrder { path, due, found },
+            Fault::JournalBroken(entry) => StoreError::JournalBroken { path, entry },
+        }
+    }
+
+    fn in_sqlite(path: PathBuf, error: &sqlx::Error) -> StoreError {
         let reason = error.to_string();
         let sqlx::Error::Database(database) = error else {
             return match error {

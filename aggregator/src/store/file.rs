@@ -18,7 +18,11 @@ use super::StoreError;
 const APPLICATION_ID: i64 = 0x5650_4c53;
 
 /// What brings a store from one schema to the next; the first makes schema 1. Never changed, only added to.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/1_reports_rosters_samples.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../../migrations/1_reports_rosters_samples.sql"), include_str!("../../migrations/2_journal.sql")];
+
+/// The first schema with a journal of alarms.
+pub(super) const WITH_JOURNAL: i64 = 2;
 
 /// The schema that this aggregator reads and writes.
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
@@ -61,7 +65,7 @@ pub(super) async fn examine(path: &Path) -> Result<Condition, StoreError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Condition::Absent),
         Err(e) => return Err(StoreError::Unreachable { path: path.to_owned(), reason: e.to_string() }),
     }
-    let (id, schema, tables) = read_header(path).await.map_err(|e| StoreError::of(path, &e))?;
+    let (id, schema, tables) = read_header(path).await.map_err(|e| StoreError::of(path, e))?;
     match (id, tables) {
         (APPLICATION_ID, _) if schema > KNOWN => {
             Err(StoreError::NewerSchema { path: path.to_owned(), found: schema, known: KNOWN })
@@ -73,10 +77,15 @@ pub(super) async fn examine(path: &Path) -> Result<Condition, StoreError> {
     }
 }
 
+/// A connection of its own that cannot write.
+pub(super) async fn connect_reader(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
+    SqliteConnection::connect_with(&options).await
+}
+
 /// (application id, schema, number of tables and indices).
 async fn read_header(path: &Path) -> Result<(i64, i64, i64), sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
-    let mut connection = SqliteConnection::connect_with(&options).await?;
+    let mut connection = connect_reader(path).await?;
     let header = async {
         let tables = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await?;
         let id = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await?;
@@ -90,7 +99,7 @@ async fn read_header(path: &Path) -> Result<(i64, i64, i64), sqlx::Error> {
 
 /// Opens the writer and the readers; the tables are up to date then.
 pub(super) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
-    connect(path).await.map_err(|e| StoreError::of(path, &e))
+    connect(path).await.map_err(|e| StoreError::of(path, e))
 }
 
 async fn connect(path: &Path) -> Result<(SqlitePool, SqlitePool), sqlx::Error> {

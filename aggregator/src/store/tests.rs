@@ -62,13 +62,14 @@ async fn what_was_committed_is_there_after_reopening() {
         reports: vec![report("a", 1, 1), report("b", 7, 2)],
         rosters: vec![roster("a", 5)],
         samples: vec![sample(Scope::Nation, 5000, 4)],
+        ..Batch::default()
     };
     assert_eq!(store.commit(&batch).await, Ok(vec![Verdict::New, Verdict::New]));
     assert_eq!(store.commit(&Batch::default()).await, Ok(vec![]));
     store.close().await;
     assert_eq!(store.commit(&batch).await, Err(StoreError::Closed(config(&folder).path)));
 
-    assert_eq!(Store::examine(&config(&folder)).await, Ok(Condition::Present { schema: 1 }));
+    assert_eq!(Store::examine(&config(&folder)).await, Ok(Condition::Present { schema: 2 }));
     let store = Store::open(&config(&folder)).await.expect("reopens");
     assert_eq!(store.newest(3).await, Ok(batch.reports.clone()));
     assert_eq!(store.rosters().await, Ok(batch.rosters.clone()));
@@ -159,6 +160,7 @@ async fn pruning_takes_from_the_beginning_and_leaves_the_newest() {
             .collect(),
         rosters: vec![roster("silent", 1)],
         samples: [1, 899, 900, 1000].into_iter().map(|time| sample(Scope::Nation, time, 1)).collect(),
+        ..Batch::default()
     };
     store.commit(&batch).await.expect("commits");
     let pruned = store.prune(Time(1000)).await;
@@ -221,6 +223,7 @@ async fn a_full_disk_is_named_and_leaves_nothing_half_stored() {
         reports: (2..500).map(|n| report("a", n, 1)).collect(),
         rosters: vec![roster("a", 1)],
         samples: vec![sample(Scope::Nation, 5000, 4)],
+        ..Batch::default()
     };
     assert_eq!(store.commit(&large).await, Err(StoreError::DiskFull(config(&folder).path)));
     assert_eq!(store.newest(1000).await, Ok(vec![report("a", 1, 1)]));
@@ -302,7 +305,7 @@ async fn files_that_are_not_our_store_are_named_and_not_touched() {
     assert_eq!(refusal().await, StoreError::Foreign(path.clone()));
 
     write_database(path, "PRAGMA application_id = 0x56504c53; PRAGMA user_version = 9; CREATE TABLE r (n)").await;
-    assert_eq!(refusal().await, StoreError::NewerSchema { path: path.clone(), found: 9, known: 1 });
+    assert_eq!(refusal().await, StoreError::NewerSchema { path: path.clone(), found: 9, known: 2 });
 
     let nowhere = StoreConfig { path: folder.path().join("no/v.db"), ..StoreConfig::default() };
     assert!(matches!(Store::open(&nowhere).await, Err(StoreError::Unreachable { .. })));

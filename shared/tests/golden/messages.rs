@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use vardpuls_shared::alert::{self, Alert, AlertId, Hidden, Severity, State, Status};
 use vardpuls_shared::care::CareType;
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::count::{Counts, Extra};
@@ -152,5 +153,59 @@ pub(crate) fn unknown_feed() -> Feed {
         coverage: Coverage { hospitals: 1, fresh: 0, stale: 0, unknown: 1 },
         hospital: None,
         ..hospital_feed()
+    }
+}
+
+/// An alarm that was just raised, of a region.
+pub(crate) fn raised_alert() -> Alert {
+    let (rule, target) = ("region-icu-full", "region/01".parse().expect("valid"));
+    Alert {
+        version: alert::VERSION,
+        id: AlertId::new(rule, &target, OBSERVED),
+        number: 17,
+        as_of: OBSERVED,
+        status: Status::Actual,
+        exercise: None,
+        rule: rule.into(),
+        severity: Severity::Severe,
+        target,
+        name: "Region Stockholm".into(),
+        region: Some("01".parse().expect("valid")),
+        care: vec![CareType::Icu],
+        headline: "Region Stockholm: 9.5 % of the intensive care beds are free".into(),
+        response: "Ask the neighbouring regions for places; open reserve beds.".into(),
+        measure: "available-ratio".into(),
+        unit: "%".into(),
+        value: Some(9.5),
+        state: State::ActiveUnacknowledged,
+        hidden: None,
+        raised_at: OBSERVED,
+        acknowledged_at: None,
+        cleared_at: None,
+    }
+}
+
+/// The end of a drill's alarm, of a ward, with every optional field there.
+pub(crate) fn closed_alert() -> Alert {
+    let target = format!("hospital/{HOSPITAL}/iva-1").parse().expect("valid");
+    let (acknowledged_at, cleared_at) = (Time(OBSERVED.0 + 60_000), Time(OBSERVED.0 + 3_600_000));
+    Alert {
+        id: AlertId::new("ward-silent", &target, OBSERVED),
+        number: 1 << 40,
+        as_of: cleared_at,
+        status: Status::Exercise,
+        exercise: Some("Höstövning 2026".into()),
+        rule: "ward-silent".into(),
+        severity: Severity::Notice,
+        target,
+        name: "Intensivvårdsavdelning 1".into(),
+        care: Vec::new(),
+        headline: "Nothing was heard of the ward for 30 minutes".into(),
+        value: None,
+        state: State::Closed,
+        hidden: Some(Hidden::Shelved { until: Time(OBSERVED.0 + 7_200_000) }),
+        acknowledged_at: Some(acknowledged_at),
+        cleared_at: Some(cleared_at),
+        ..raised_alert()
     }
 }
