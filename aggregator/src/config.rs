@@ -296,6 +296,15 @@ impl Config {
         if file.ingest.queue == 0 {
             return Err(document.wrong("ingest.queue", "must be at least 1"));
         }
+        if let Some(alertmanager) = &file.alertmanager {
+            if !is_http(&alertmanager.url) {
+                let problem = format!("{:?}: write http://HOST:9093 or https://…", alertmanager.url);
+                return Err(document.wrong("alertmanager.url", problem));
+            }
+            if alertmanager.repeat_every.as_secs() == 0 {
+                return Err(document.wrong("alertmanager.repeat-every", "must be at least one second"));
+            }
+        }
         Ok(Config {
             key_file: base.join(file.key_file),
             hospitals_dir: base.join(file.hospitals_dir),
@@ -330,12 +339,16 @@ fn check_webhooks(
         if !names.insert(webhook.name.clone()) {
             return Err(document.wrong("webhook.name", format!("{:?} stands twice", webhook.name)));
         }
-        if !["http://", "https://"].iter().any(|scheme| webhook.url.starts_with(scheme)) {
+        if !is_http(&webhook.url) {
             return Err(document.wrong("webhook.url", format!("{:?}: write http://… or https://…", webhook.url)));
         }
         Ok(WebhookConfig { secret_file: base.join(webhook.secret_file), ..webhook })
     };
     webhooks.into_iter().map(check).collect()
+}
+
+fn is_http(url: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 impl BrokerTable {
@@ -508,6 +521,14 @@ mod tests {
             ("url = \"mqtt://h\"\nport = 1", "line 5, broker.port: unknown field `port`"),
             ("listen = \"127.0.0.1:1\"\n[store]\nkeep-reports = \"0d\"", "line 6, store.keep-reports: must be"),
             ("listen = \"127.0.0.1:1\"\n[ingest]\nqueue = 0", "line 6, ingest.queue: must be"),
+            (
+                "listen = \"127.0.0.1:1\"\n[alertmanager]\nurl = \"h:9093\"",
+                "line 6, alertmanager.url: \"h:9093\": write",
+            ),
+            (
+                "listen = \"127.0.0.1:1\"\n[alertmanager]\nurl = \"http://h\"\nrepeat-every = \"0s\"",
+                "line 7, alertmanager.repeat-every: must be",
+            ),
         ] {
             let error = broker(table).expect_err(table);
             assert!(error.contains(expected), "{table:?}: {error}");

@@ -17,6 +17,7 @@
 //! and a change is encoded once, whatever the number of readers; a slow reader loses only its own
 //! place. Every answer carries the headers that keep a browser from doing more than it was asked.
 
+mod atom;
 mod dashboard;
 mod events;
 mod health;
@@ -103,6 +104,7 @@ fn router(state: HttpState, relay: Relay) -> Router {
         .route("/api/v1/regions/{code}", get(status::region))
         .route("/api/v1/hospitals/{hospital}", get(status::hospital))
         .route("/api/v1/history", get(history::history))
+        .route("/api/v1/alerts.atom", get(atom::atom))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

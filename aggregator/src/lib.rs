@@ -7,6 +7,7 @@
 //! | the picture (pure) | [`merge`] one hospital's reports, [`freshness`], [`ward`] and [`rollup`] the sums, [`live`] all of it |
 //! | its keeping | [`keeper`] the task that owns it, [`rebuild`] after a restart, [`view`] as others see it |
 //! | alarms (pure) | [`alert`] rules, points, the book that is a fold over the journal |
+//! | whom alarms are told | [`receivers`] Alertmanager and webhooks, [`cap`] the message of the Atom feed (pure) |
 //! | durability | [`store`], [`committer`], [`receipt`] |
 //! | to the world | [`publish`] over MQTT, [`http`] |
 //! | the process | [`centre`] wires it, [`config`], [`cli`], [`metrics`], [`readiness`] |
@@ -16,6 +17,7 @@
 
 pub mod alert;
 pub mod broker;
+pub mod cap;
 pub mod centre;
 pub mod cli;
 pub mod client;
@@ -34,6 +36,7 @@ pub mod publish;
 pub mod readiness;
 pub mod rebuild;
 pub mod receipt;
+pub mod receivers;
 pub mod rollup;
 pub mod store;
 pub mod verifiers;

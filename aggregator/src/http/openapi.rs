@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use utoipa::{OpenApi, ToSchema};
 
-use super::{events, health, history, metrics, status};
+use super::{atom, events, health, history, metrics, status};
 
 /// The whole interface.
 #[derive(OpenApi)]
@@ -19,10 +19,11 @@ use super::{events, health, history, metrics, status};
     info(title = "Vardpuls", description = "The national picture of hospital beds: what is staffed, occupied and \
         available, and how much of it is known. Read only. Every figure is null where nothing is known; unknown is \
         never zero."),
-    paths(status::status, status::region, status::hospital, history::history, events::events, metrics::metrics,
+    paths(status::status, status::region, status::hospital, history::history, events::events, atom::atom, metrics::metrics,
         health::alive, health::ready),
     components(schemas(events::Pulse, events::Resync)),
     tags((name = "picture", description = "The figures: now, over time, and as they change"),
+        (name = "alerts", description = "What is alarming"),
         (name = "operation", description = "For those who run the centre")))]
 struct Interface;
 

@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
+use vardpuls_shared::alert::Severity;
 use vardpuls_shared::care::CareType;
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::count::Counts;
@@ -16,7 +17,9 @@ use vardpuls_shared::feed::{Coverage, Feed, Figures, Freshness, HospitalDetail, 
 use vardpuls_shared::topic::Scope;
 
 use super::*;
+use crate::alert::entry::Act;
 use crate::config::StoreConfig;
+use crate::receivers::tests::{Story, append};
 use crate::store::{Batch, Sample};
 
 const HOSPITAL: &str = "SE2321000016-1003";
@@ -310,6 +313,46 @@ async fn the_page_loads_only_what_is_served_here_and_every_answer_is_guarded() {
 }
 
 #[tokio::test]
+async fn the_newest_messages_about_alarms_are_an_atom_feed_that_refers_back() {
+    let fixture = Fixture::new().await;
+    let empty = fixture.get("/api/v1/alerts.atom").await;
+    assert_eq!(empty.headers[header::CONTENT_TYPE], "application/atom+xml; charset=utf-8");
+    assert!(empty.text.contains("<updated>1970-01-01T00:00:00.000Z</updated>"), "{}", empty.text);
+    // One alarm with more messages than the feed shows, and another that is over.
+    let mut story = Story::new();
+    let long = story.raise("a", Severity::Severe);
+    let short = story.raise("b", Severity::Notice);
+    for _ in 0..105 {
+        story.act(Act::Acknowledged { alarm: long.clone() });
+    }
+    story.clear(&short);
+    append(&fixture.state.store, &story.entries).await;
+    let answer = fixture.get("/api/v1/alerts.atom").await;
+    assert_eq!(answer.text.matches("<entry>").count(), 100);
+    let newest = answer.text.split("</entry>").next().expect("an entry");
+    assert!(newest.contains("href=\"/api/v1/alerts.atom\""), "{newest}");
+    assert!(
+        newest.contains("<msgType>Cancel</msgType>") && newest.contains(".2,2026-02-02T02:42:00-00:00</references>")
+    );
+    let oldest = answer.text.rsplit("<entry>").next().expect("an entry");
+    assert!(oldest.contains(".1,2026-02-02T02:41:00-00:00 "), "the first message is not shown and is referred to");
+    let ids: std::collections::BTreeSet<_> = answer.text.split("urn:uuid:").skip(1).map(|rest| &rest[..36]).collect();
+    assert_eq!(ids.len(), 101);
+
+    let tag = answer.headers[header::ETAG].clone();
+    let ask = |tag: HeaderValue| {
+        let request = Request::builder().uri("/api/v1/alerts.atom").header(header::IF_NONE_MATCH, tag);
+        fixture.router.clone().oneshot(request.body(Body::empty()).expect("a request"))
+    };
+    assert_eq!(ask(tag).await.expect("infallible").status(), StatusCode::NOT_MODIFIED);
+    let other = ask(empty.headers[header::ETAG].clone()).await.expect("infallible");
+    assert_eq!(
+        (other.status(), &other.headers()[header::CACHE_CONTROL]),
+        (StatusCode::OK, &"no-cache".parse().expect("a value"))
+    );
+}
+
+#[tokio::test]
 async fn serving_ends_at_shutdown_even_with_a_reader_connected() {
     let fixture = Fixture::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -364,7 +407,7 @@ async fn answers_have_exactly_what_the_description_names() {
     let (_, status) = events.next().await.expect("an event");
     matches(&description, &serde_json::json!({"$ref": "#/components/schemas/Status"}), &status, "the status event");
     let paths: Vec<&String> = description["paths"].as_object().expect("paths").keys().collect();
-    assert_eq!(paths.len(), 8, "{paths:?}");
+    assert_eq!(paths.len(), 9, "{paths:?}");
     let care = &description["components"]["schemas"]["Care"]["enum"];
     assert_eq!(care, &serde_json::to_value(CareType::ALL).expect("JSON"), "the care types, in their order");
 }
