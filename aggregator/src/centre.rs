@@ -19,7 +19,6 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use vardpuls_shared::clock::Clock;
-use vardpuls_shared::feed::Feed;
 use vardpuls_shared::key::{PublicKey, SigningKey};
 
 use crate::broker::{self, Broker, BrokerError};
@@ -35,15 +34,22 @@ use crate::keeper::Keeper;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::nation::Nation;
+use crate::operators::Followed;
 use crate::publish::{Outgoing, Publisher};
 use crate::readiness::Readiness;
 use crate::rebuild::rebuild;
 use crate::store::{Store, StoreError};
 use crate::verifiers::Verifiers;
-use crate::view::View;
+use crate::view::{Change, View};
 
 /// How long draining may take.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often the operators file is read without a notification.
+const OPERATORS_SCAN: Duration = Duration::from_secs(5);
+
+/// Orders that may wait for whoever keeps the book.
+const ORDERS: usize = 64;
 
 /// How often the enrolment folder is read without a notification.
 const ENROLMENT_SCAN: Duration = Duration::from_secs(5);
@@ -115,6 +121,7 @@ pub struct Centre {
     clock: Clock,
     key: Arc<SigningKey>,
     enrolments: Enrolments,
+    operators: Followed,
     live: Live,
     http: TcpListener,
     broker: Broker,
@@ -125,6 +132,7 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
     let nation = Arc::new(Nation::load(config.nation_file.as_deref())?);
     let key = Arc::new(key_file::load(&config.key_file)?);
     let enrolments = Enrolments::open(&config.hospitals_dir, nation.clone())?;
+    let operators = Followed::open(config.alerts.operators_file.as_deref());
     let listen = config.http.listen;
     let http = TcpListener::bind(listen).await.map_err(|e| StartError::Http(listen, e))?;
     let http_addr = http.local_addr().map_err(|e| StartError::Http(listen, e))?;
@@ -148,6 +156,7 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
         clock,
         key,
         enrolments,
+        operators,
         live,
         http,
         broker,
@@ -171,7 +180,7 @@ impl Centre {
 
     /// Starts every part.
     fn start(self, shutdown: &CancellationToken) -> Result<Running, RunError> {
-        let Centre { view, store, metrics, config, clock, key, enrolments, live, http, broker, .. } = self;
+        let Centre { view, store, metrics, config, clock, key, enrolments, operators, live, http, broker, .. } = self;
         let readiness = Arc::new(Readiness::default());
         readiness.set_store_works(true);
         readiness.set_rebuilt();
@@ -179,7 +188,7 @@ impl Centre {
         let queue = Arc::new(IngestQueue::new(config.ingest.queue));
         let intake = Arc::new(Intake::new(metrics.clone()));
         let outgoing = Arc::new(Outgoing::default());
-        let (events, _) = broadcast::channel::<Arc<Feed>>(EVENTS);
+        let (events, _) = broadcast::channel::<Change>(EVENTS);
         let (inbox_in, inbox) = mpsc::channel(INBOX);
         let (registry, changes) = (enrolments.registry(), enrolments.changes());
 
@@ -223,8 +232,20 @@ impl Centre {
         let public_key = key.public();
         let publisher = Publisher { outgoing, client, key, json: config.feed.json, metrics: metrics.clone() };
         let (notice, clock_too) = (config.http.notice, clock.clone());
-        let state =
-            HttpState { view, events, store: store.clone(), metrics, readiness, public_key, clock: clock_too, notice };
+        let (orders, kept) = mpsc::channel(ORDERS);
+        let state = HttpState {
+            view,
+            standing: Arc::default(),
+            events,
+            orders,
+            operators: operators.operators(),
+            store: store.clone(),
+            metrics,
+            readiness,
+            public_key,
+            clock: clock_too,
+            notice,
+        };
 
         verifiers.start().map_err(RunError::Threads)?;
         let mut line = JoinSet::new();
@@ -235,6 +256,12 @@ impl Centre {
         let mut beside = JoinSet::new();
         let stop = shutdown.clone();
         beside.spawn(async move { http::serve(http, state, stop).await.map_err(RunError::Http) });
+        let stop = shutdown.clone();
+        beside.spawn(async move {
+            operators.watch(OPERATORS_SCAN, stop).await;
+            drop(kept);
+            Ok(())
+        });
         let stop = shutdown.clone();
         beside.spawn(async move {
             enrolments.watch(ENROLMENT_SCAN, stop).await;

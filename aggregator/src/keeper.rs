@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::publish::Outgoing;
 use crate::store::Sample;
 use crate::verify::{Verified, VerifiedReport, VerifiedRoster};
-use crate::view::View;
+use crate::view::{Change, View};
 
 /// How often time is looked at when nothing else happens.
 const WAKE: Duration = Duration::from_millis(50);
@@ -52,8 +52,8 @@ pub struct Keeper {
     pub outgoing: Arc<Outgoing>,
     /// The picture as HTTP sees it.
     pub view: Arc<ArcSwap<View>>,
-    /// Who wants to be told of changed feeds.
-    pub events: broadcast::Sender<Arc<Feed>>,
+    /// Who wants to be told of changes.
+    pub events: broadcast::Sender<Change>,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
     /// Between two rounds.
@@ -187,7 +187,7 @@ impl Keeper {
         // The view before the events: who subscribes first and looks second misses nothing.
         self.view.store(Arc::new(view));
         for (_, feed) in &feeds {
-            let _ = self.events.send(feed.clone()); // an error only says that nobody listens
+            let _ = self.events.send(Change::Feed(feed.clone())); // an error only says that nobody listens
         }
         self.outgoing.put_feeds(feeds);
     }

@@ -7,6 +7,7 @@
 //! | the picture (pure) | [`merge`] one hospital's reports, [`freshness`], [`ward`] and [`rollup`] the sums, [`live`] all of it |
 //! | its keeping | [`keeper`] the task that owns it, [`rebuild`] after a restart, [`view`] as others see it |
 //! | alarms (pure) | [`alert`] rules, points, the book that is a fold over the journal |
+//! | who may act | [`operators`] |
 //! | durability | [`store`], [`committer`], [`receipt`] |
 //! | to the world | [`publish`] over MQTT, [`http`] |
 //! | the process | [`centre`] wires it, [`config`], [`cli`], [`metrics`], [`readiness`] |
@@ -30,6 +31,7 @@ pub mod live;
 pub mod merge;
 pub mod metrics;
 pub mod nation;
+pub mod operators;
 pub mod publish;
 pub mod readiness;
 pub mod rebuild;

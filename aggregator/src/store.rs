@@ -25,6 +25,7 @@
 mod error;
 mod file;
 mod history;
+mod journal;
 mod reports;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ use crate::config::StoreConfig;
 pub use error::StoreError;
 pub use file::Condition;
 pub use history::{HistoryPoint, HistoryQuery, MAX_POINTS};
+pub use journal::JournalQuery;
 
 /// A verified report as it rests.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,20 @@ use vardpuls_shared::feed::Feed;
 use vardpuls_shared::hospital::{HospitalId, RegionCode};
 use vardpuls_shared::topic::Scope;
 
+use crate::alert::entry::Said;
+use crate::alert::standing::Standing;
 use crate::live::Live;
+
+/// What others are told of as it happens.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A scope's new feed.
+    Feed(Arc<Feed>),
+    /// What receivers hear of an alarm.
+    Said(Arc<Said>),
+    /// What stands now.
+    Standing(Arc<Standing>),
+}
 
 /// All feeds of one publication round.
 #[derive(Debug, Clone)]
