@@ -13,7 +13,7 @@ use vardpuls_shared::alert::{Alert, AlertId, Severity, State as Stage};
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::hospital::RegionCode;
 
-use super::declared::{Level, levels};
+use super::declared::{DeclaredLevel, levels};
 use super::exercise::Drill;
 use super::journal::{Line, MOST_ENTRIES};
 use super::problem::{Problem, ProblemBody};
@@ -58,7 +58,7 @@ pub(super) struct Alerts {
     /// The points that are out of service.
     out_of_service: Vec<String>,
     /// The levels that people have declared, by scope.
-    declared: BTreeMap<String, Level>,
+    declared: BTreeMap<String, DeclaredLevel>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     exercise: Option<Drill>,
@@ -99,7 +99,7 @@ pub(super) struct StandingNow {
     pub(super) number: u64,
     counts: AlertCounts,
     /// The levels that people have declared, by scope.
-    declared: BTreeMap<String, Level>,
+    declared: BTreeMap<String, DeclaredLevel>,
     /// The drill that is on; null where there is none.
     #[schema(required)]
     exercise: Option<Drill>,

@@ -24,7 +24,7 @@ use crate::alert::standing::Standing;
 
 /// A declared level.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Level {
+pub(super) struct DeclaredLevel {
     #[schema(value_type = String, example = "forstarkning")]
     level: Declared,
     /// What people call it.
@@ -40,9 +40,9 @@ pub(super) struct Level {
 }
 
 /// The declared levels by scope, with the words of people or without.
-pub(super) fn levels(standing: &Standing, names: bool) -> BTreeMap<String, Level> {
+pub(super) fn levels(standing: &Standing, names: bool) -> BTreeMap<String, DeclaredLevel> {
     let level = |(scope, declaration): (&Scope, &book::Declaration)| {
-        let level = Level {
+        let level = DeclaredLevel {
             level: declaration.level,
             title: declaration.level.title(),
             since: declaration.since,
@@ -58,7 +58,7 @@ pub(super) fn levels(standing: &Standing, names: bool) -> BTreeMap<String, Level
 pub(super) struct DeclaredLevels {
     /// The last journal entry that this takes in.
     number: u64,
-    declared: BTreeMap<String, Level>,
+    declared: BTreeMap<String, DeclaredLevel>,
 }
 
 /// The levels that people have declared

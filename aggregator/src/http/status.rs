@@ -15,7 +15,7 @@ use vardpuls_shared::feed::Feed;
 use vardpuls_shared::hospital::{HospitalId, RegionCode};
 use vardpuls_shared::key::PublicKey;
 
-use super::declared::{Level, levels};
+use super::declared::{DeclaredLevel, levels};
 use super::exercise::Drill;
 use super::problem::{Problem, ProblemBody};
 use super::{HttpState, openapi};
@@ -41,7 +41,7 @@ pub(super) struct Status {
     #[schema(value_type = Vec<openapi::Scope>)]
     regions: Vec<Arc<Feed>>,
     /// What people have declared, beside what is computed: by scope (`nation`, `region/<code>`, `hospital/<hospital>`).
-    declared: BTreeMap<String, Level>,
+    declared: BTreeMap<String, DeclaredLevel>,
     /// The drill that is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -114,7 +114,7 @@ pub fn block(name: &str, role: Role, digest: [u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::operators::Token;

@@ -255,6 +255,7 @@ enum Act {
 #[derive(ToSchema)]
 pub(in super::super) struct Rules {
     /// Each rule, as in the rules file.
+    #[schema(value_type = Vec<Object>)]
     rules: Vec<serde_json::Value>,
 }
 
