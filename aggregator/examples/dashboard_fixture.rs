@@ -1,10 +1,11 @@
 //! Serves the dashboard over invented figures that move, without broker or agents: for work on the
-//! page itself. `cargo run -p vardpuls-aggregator --example dashboard_fixture [ADDRESS]`
+//! page itself. `cargo run -p vardpuls-aggregator --example dashboard_fixture [ADDRESS [OPERATORS]]`
 //!
 //! Every region has three hospitals, but: 05 has a stale one, 09 only one that was never heard, 10
 //! none at all, 12 overfull ones, 13 a clock that is off, and 14 a ward that is not reported.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +13,20 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use vardpuls_aggregator::alert::book::Book;
+use vardpuls_aggregator::alert::command::Declined;
+use vardpuls_aggregator::alert::entry::{Act, Actor, PointKey, Raised};
+use vardpuls_aggregator::alert::rules::Rules;
+use vardpuls_aggregator::alert::standing::Standing;
 use vardpuls_aggregator::config::StoreConfig;
 use vardpuls_aggregator::http::{self, HttpState};
 use vardpuls_aggregator::metrics::Metrics;
 use vardpuls_aggregator::nation::Nation;
+use vardpuls_aggregator::operators::Followed;
 use vardpuls_aggregator::readiness::Readiness;
 use vardpuls_aggregator::store::Store;
 use vardpuls_aggregator::view::{Change, View};
+use vardpuls_shared::alert::{AlertId, Declared, Status};
 use vardpuls_shared::care::CareType;
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::count::{Counts, Extra};
@@ -44,7 +52,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     readiness.set_store_works(true);
     readiness.set_rebuilt();
     let mut country = Country::invent(Clock::System.now());
+    let (orders, mut given) = tokio::sync::mpsc::channel(8);
+    let operators = Followed::open(std::env::args().nth(2).map(PathBuf::from).as_deref());
     let state = HttpState {
+        standing: Arc::new(ArcSwap::from_pointee(Standing::of(
+            &alarms(Clock::System.now()),
+            Arc::new(Rules::built_in()),
+        ))),
+        orders,
+        operators: operators.operators(),
         view: Arc::new(ArcSwap::from_pointee(country.view())),
         events: broadcast::Sender::new(1024),
         store,
@@ -68,7 +84,56 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     });
+    tokio::spawn(async move {
+        while let Some(order) = given.recv().await {
+            // The fixture keeps no book: every order is declined the same way.
+            drop(order.reply.send(Err(Declined::NotDurable)));
+        }
+    });
     Ok(http::serve(listener, state, CancellationToken::new()).await?)
+}
+
+/// Alarms of every severity and state, a declared level, and an exercise.
+fn alarms(now: Time) -> Book {
+    let (mut book, rules) = (Book::default(), Rules::built_in());
+    let centre = |book: &mut Book, at: Time, act: Act| book.write(at, Actor::Centre, act, None);
+    let targets = ["nation", "region/12", "region/01", "hospital/SE-05-2", "hospital/SE-12-1", "hospital/SE-01-1"];
+    let names =
+        ["icu-nation-20", "icu-region-95", "icu-region-90", "silent-hospital", "target-hospital-95", "clock-skew"];
+    for (n, (name, target)) in (1..).zip(names.into_iter().zip(targets)) {
+        let rule = rules.at(rules.place(name).expect("a rule that ships"));
+        let point = PointKey { rule: name.to_owned(), target: target.parse().expect("a target") };
+        let at = now.minus(Duration::from_mins(7 * n));
+        let raised = Raised {
+            alarm: AlertId::new(name, &point.target, at),
+            severity: rule.severity,
+            headline: format!("{}, {target}", rule.title),
+            response: rule.response.clone(),
+            measure: rule.measure.name().to_owned(),
+            unit: rule.measure.unit().to_owned(),
+            value: Some(96.5),
+            care: rule.care.clone(),
+            name: target.to_owned(),
+            region: None,
+            latch: rule.latch,
+            status: Status::Exercise,
+            exercise: Some("Samö 2026".to_owned()),
+            suppressed_by: (n == 6).then(|| "coverage-region.region.01.1".to_owned()),
+            point: point.clone(),
+        };
+        let alarm = raised.alarm.clone();
+        centre(&mut book, at, Act::Raised(Box::new(raised)));
+        match n {
+            3 => drop(centre(&mut book, at, Act::Acknowledged { alarm })),
+            5 => drop(centre(&mut book, at, Act::Shelved { point, until: now.plus(Duration::from_hours(2)) })),
+            _ => {}
+        }
+    }
+    let scope = "region/12".parse().expect("a scope");
+    centre(&mut book, now, Act::Declared { scope, level: Some(Declared::Forstarkning) });
+    let until = now.plus(Duration::from_hours(3));
+    centre(&mut book, now, Act::ExerciseBegan { name: "Samö 2026".to_owned(), until });
+    book
 }
 
 /// The invented country.

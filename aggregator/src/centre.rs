@@ -18,34 +18,51 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use vardpuls_shared::alert::Status;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::key::{PublicKey, SigningKey};
 
+use crate::alert::alarms::Alarms;
 use crate::alert::book::Book;
-use crate::alert::rules::Rules;
 use crate::alert::standing::Standing;
 use crate::broker::{self, Broker, BrokerError};
-use crate::client::{Connection, Parts};
+use crate::client::{self, Connection};
 use crate::committer::{Committer, Intake};
-use crate::config::Config;
 use crate::config::document::DocumentError;
 use crate::config::key_file::{self, KeyFileError};
+use crate::config::{AlertStatus, Config};
 use crate::enrolment::{EnrolError, Enrolments};
 use crate::http::{self, HttpState};
 use crate::ingest::IngestQueue;
 use crate::keeper::Keeper;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::mishaps::Mishaps;
 use crate::nation::Nation;
+use crate::operators::Followed;
 use crate::publish::{Outgoing, Publisher};
 use crate::readiness::Readiness;
 use crate::rebuild::rebuild;
+use crate::receivers::back_off::BackOff;
+use crate::receivers::counts::ReceiverMetrics;
+use crate::receivers::delivery::Delivery;
+use crate::receivers::{self, Receiver, ReceiverError};
+use crate::rules_file::RulesFile;
 use crate::store::{Store, StoreError};
 use crate::verifiers::Verifiers;
 use crate::view::{Change, View};
 
 /// How long draining may take.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often the operators file is read without a notification.
+const OPERATORS_SCAN: Duration = Duration::from_secs(5);
+
+/// How often the rules file is read.
+const RULES_SCAN: Duration = Duration::from_secs(5);
+
+/// Orders that may wait for whoever keeps the book.
+const ORDERS: usize = 64;
 
 /// How often the enrolment folder is read without a notification.
 const ENROLMENT_SCAN: Duration = Duration::from_secs(5);
@@ -62,7 +79,7 @@ const EVENTS: usize = 4096;
 /// Why the centre did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The nation file.
+    /// The nation file or the rules file.
     #[error(transparent)]
     Nation(#[from] DocumentError),
     /// The enrolment folder.
@@ -74,6 +91,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A receiver of alarms.
+    #[error(transparent)]
+    Receiver(#[from] ReceiverError),
     /// The broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -99,6 +119,18 @@ pub enum RunError {
     Part(#[from] JoinError),
 }
 
+/// What only a started centre uses.
+struct Parts {
+    enrolments: Enrolments,
+    operators: Followed,
+    rules: RulesFile,
+    receivers: Vec<Receiver>,
+    live: Live,
+    alarms: Alarms,
+    http: TcpListener,
+    broker: Broker,
+}
+
 /// A centre that is bound and rebuilt, and not started yet.
 pub struct Centre {
     /// Where HTTP listens.
@@ -118,10 +150,7 @@ pub struct Centre {
     config: Config,
     clock: Clock,
     key: Arc<SigningKey>,
-    enrolments: Enrolments,
-    live: Live,
-    http: TcpListener,
-    broker: Broker,
+    parts: Parts,
 }
 
 /// Opens, checks, rebuilds and binds everything. The embedded broker answers when this returns.
@@ -129,6 +158,9 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
     let nation = Arc::new(Nation::load(config.nation_file.as_deref())?);
     let key = Arc::new(key_file::load(&config.key_file)?);
     let enrolments = Enrolments::open(&config.hospitals_dir, nation.clone())?;
+    let operators = Followed::open(config.alerts.operators_file.as_deref());
+    let rules = RulesFile::open(config.alerts.rules_file.as_deref())?;
+    let receivers = receivers::open(&config)?;
     let listen = config.http.listen;
     let http = TcpListener::bind(listen).await.map_err(|e| StartError::Http(listen, e))?;
     let http_addr = http.local_addr().map_err(|e| StartError::Http(listen, e))?;
@@ -141,7 +173,13 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
     let view = Arc::new(ArcSwap::from_pointee(View::of(&live, now.0, now)));
     live.take_dirty();
     let book = reopen(&store).await?;
-    let standing = Arc::new(ArcSwap::from_pointee(Standing::of(&book, Arc::new(Rules::default()))));
+    let in_force = rules.rules().borrow().clone();
+    let standing = Arc::new(ArcSwap::from_pointee(Standing::of(&book, in_force.clone())));
+    let status = match config.alerts.status {
+        AlertStatus::Actual => Status::Actual,
+        AlertStatus::Test => Status::Test,
+    };
+    let alarms = Alarms::new(in_force, book, &store.marks().await?, status, &live, now);
     let broker = broker::prepare(&config.broker).await?;
     Ok(Centre {
         http_addr,
@@ -154,10 +192,7 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
         config,
         clock,
         key,
-        enrolments,
-        live,
-        http,
-        broker,
+        parts: Parts { enrolments, operators, rules, receivers, live, alarms, http, broker },
     })
 }
 
@@ -189,7 +224,8 @@ impl Centre {
 
     /// Starts every part.
     fn start(self, shutdown: &CancellationToken) -> Result<Running, RunError> {
-        let Centre { view, standing, store, metrics, config, clock, key, enrolments, live, http, broker, .. } = self;
+        let Centre { view, standing, store, metrics, config, clock, key, .. } = self;
+        let Parts { enrolments, operators, rules, receivers, live, alarms, http, broker } = self.parts;
         let readiness = Arc::new(Readiness::default());
         readiness.set_store_works(true);
         readiness.set_rebuilt();
@@ -198,7 +234,9 @@ impl Centre {
         let intake = Arc::new(Intake::new(metrics.clone()));
         let outgoing = Arc::new(Outgoing::new(&standing.load()));
         let (events, _) = broadcast::channel::<Change>(EVENTS);
-        let (journaled, _) = watch::channel(standing.load().number);
+        let (journaled, durable) = watch::channel(standing.load().number);
+        let (orders, orders_in) = mpsc::channel(ORDERS);
+        let mishaps = Arc::new(Mishaps::default());
         let (inbox_in, inbox) = mpsc::channel(INBOX);
         let (registry, changes) = (enrolments.registry(), enrolments.changes());
 
@@ -207,6 +245,7 @@ impl Centre {
             registry,
             live: inbox_in,
             intake: intake.clone(),
+            mishaps: mishaps.clone(),
             metrics: metrics.clone(),
         };
         let keeper = Keeper {
@@ -221,6 +260,10 @@ impl Centre {
             metrics: metrics.clone(),
             min_gap: config.feed.min_gap,
             sample_every: config.store.sample_every,
+            alarms,
+            orders: orders_in,
+            rules: rules.rules(),
+            mishaps: mishaps.clone(),
         };
         let committer = Committer {
             intake,
@@ -229,11 +272,12 @@ impl Centre {
             clock: clock.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
-            standing,
+            standing: standing.clone(),
             events: events.clone(),
             journaled,
+            mishaps,
         };
-        let parts = Parts {
+        let parts = client::Parts {
             clock: clock.clone(),
             queue: queue.clone(),
             outgoing: outgoing.clone(),
@@ -244,9 +288,21 @@ impl Centre {
         let (client, connection) = Connection::new(broker.options, parts);
         let public_key = key.public();
         let publisher = Publisher { outgoing, client, key, json: config.feed.json, metrics: metrics.clone() };
+        let counts = metrics.receivers.clone();
         let (notice, clock_too) = (config.http.notice, clock.clone());
-        let state =
-            HttpState { view, events, store: store.clone(), metrics, readiness, public_key, clock: clock_too, notice };
+        let state = HttpState {
+            view,
+            standing: standing.clone(),
+            events,
+            orders,
+            operators: operators.operators(),
+            store: store.clone(),
+            metrics,
+            readiness,
+            public_key,
+            clock: clock_too,
+            notice,
+        };
 
         verifiers.start().map_err(RunError::Threads)?;
         let mut line = JoinSet::new();
@@ -257,13 +313,48 @@ impl Centre {
         let mut beside = JoinSet::new();
         let stop = shutdown.clone();
         beside.spawn(async move { http::serve(http, state, stop).await.map_err(RunError::Http) });
-        let stop = shutdown.clone();
-        beside.spawn(async move {
-            enrolments.watch(ENROLMENT_SCAN, stop).await;
-            Ok(())
-        });
+        let telling = Telling { store: store.clone(), durable, standing, clock: clock.clone(), counts };
+        telling.spawn(receivers, &mut beside, shutdown);
+        follow(&mut beside, rules.watch(RULES_SCAN, shutdown.clone()));
+        follow(&mut beside, operators.watch(OPERATORS_SCAN, shutdown.clone()));
+        follow(&mut beside, enrolments.watch(ENROLMENT_SCAN, shutdown.clone()));
         beside.spawn(prune(store.clone(), clock, shutdown.clone()));
         Ok(Running { queue, line, beside, store })
+    }
+}
+
+/// Starts something that ends only with the shutdown.
+fn follow(beside: &mut JoinSet<Result<(), RunError>>, work: impl Future<Output = ()> + Send + 'static) {
+    beside.spawn(async move {
+        work.await;
+        Ok(())
+    });
+}
+
+/// What every receiver's task shares.
+struct Telling {
+    store: Store,
+    durable: watch::Receiver<u64>,
+    standing: Arc<ArcSwap<Standing>>,
+    clock: Clock,
+    counts: ReceiverMetrics,
+}
+
+impl Telling {
+    /// A task for each receiver, so that a dead one delays no other.
+    fn spawn(self, receivers: Vec<Receiver>, beside: &mut JoinSet<Result<(), RunError>>, shutdown: &CancellationToken) {
+        for receiver in receivers {
+            let delivery = Delivery {
+                counts: self.counts.of(&receiver.name),
+                receiver,
+                store: self.store.clone(),
+                committed: self.durable.clone(),
+                standing: self.standing.clone(),
+                clock: self.clock.clone(),
+                back_off: BackOff::default(),
+            };
+            follow(beside, delivery.run(shutdown.clone()));
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The command line: what a person or a service manager asks of the aggregator.
 //!
-//! Answers go to standard output, the log and errors to standard error. Exit status: 0 done, 1 an
+//! Answers go to standard output, the log and errors to standard error, and so does a new token: what
+//! is appended to a file must not hold it. Exit status: 0 done, 1 an
 //! error or a failed check, 2 a command line that cannot be read.
 
 mod check;
+mod token;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -20,6 +22,7 @@ use vardpuls_shared::clock::Clock;
 use crate::config::{Config, key_file};
 use crate::enrolment::{enrol, read_card};
 use crate::nation::Nation;
+use crate::operators::Role;
 
 /// The centre's daemon: verifies, stores, receipts and merges reports into the national feed.
 #[derive(Debug, Parser)]
@@ -45,6 +48,15 @@ enum Command {
         /// What `vardpuls-agent keygen` printed.
         card: PathBuf,
     },
+    /// Make a bearer token for an operator. It is shown once, on standard error; what goes into the
+    /// operators file is on standard output.
+    Token {
+        /// What the journal shall call its holder.
+        name: String,
+        /// viewer, operator or administrator.
+        #[arg(long)]
+        role: Role,
+    },
 }
 
 impl Cli {
@@ -56,6 +68,7 @@ impl Cli {
             Command::Check => check::check(&cli.config).map(ExitCode::from),
             Command::Keygen => keygen(&cli.config).map(|()| ExitCode::SUCCESS),
             Command::Enrol { card } => enrol_card(&card, &cli.config).map(|()| ExitCode::SUCCESS),
+            Command::Token { name, role } => token::token(&name, role, &cli.config).map(|()| ExitCode::SUCCESS),
         };
         done.unwrap_or_else(|error| {
             eprintln!("vardpuls-aggregator: {}", chain(error.as_ref()));

@@ -19,10 +19,12 @@ use vardpuls_shared::hospital::HospitalId;
 use vardpuls_shared::refusal::Refusal;
 use vardpuls_shared::report::Position;
 
+use crate::alert::alarms::Incident;
 use crate::alert::command::Declined;
 use crate::alert::entry::Entry;
 use crate::alert::standing::Standing;
 use crate::metrics::Metrics;
+use crate::mishaps::Mishaps;
 use crate::publish::Outgoing;
 use crate::readiness::Readiness;
 use crate::receipt::Receipts;
@@ -102,6 +104,8 @@ pub struct Committer {
     pub standing: Arc<ArcSwap<Standing>>,
     /// Who wants to be told of what is said about alarms.
     pub events: broadcast::Sender<Change>,
+    /// Where alarms hear of equivocation.
+    pub mishaps: Arc<Mishaps>,
     /// The number of the last entry that is durable; receivers of alarms wait on it.
     pub journaled: watch::Sender<u64>,
 }
@@ -179,6 +183,7 @@ impl Committer {
                 Verdict::Duplicate => self.metrics.duplicates.inc(),
                 Verdict::Equivocation => {
                     self.metrics.count_refusal(Refusal::Equivocation);
+                    self.mishaps.note(&report.hospital, Incident::Equivocation);
                     let Position { epoch, sequence } = report.position;
                     tracing::error!(hospital = %report.hospital, epoch, sequence, reason = "equivocation",
                         "two different reports at one position; {}", Refusal::Equivocation.remedy());

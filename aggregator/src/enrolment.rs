@@ -23,6 +23,7 @@ use crate::config::document::DocumentError;
 
 pub use file::{enrol, read_card};
 pub use folder::Enrolments;
+pub(crate) use folder::watcher;
 
 /// Whether an enrolled hospital may report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

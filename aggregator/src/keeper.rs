@@ -1,6 +1,7 @@
 //! The task that keeps the live picture.
 //!
-//! In: verified messages, registry changes, the passing of time. Out: each message to the committer;
+//! In: verified messages, registry changes, operators' orders, rules, the passing of time. Out: each
+//! message to the committer, and after it what the alarms made of it;
 //! what changed to the view, to event readers and to the publisher, in rounds at most every
 //! `min_gap`; samples for the history. It waits for nobody: not the store, not the broker, not HTTP.
 //!
@@ -18,12 +19,17 @@ use vardpuls_shared::feed::{Feed, Freshness};
 use vardpuls_shared::refusal::Refusal;
 use vardpuls_shared::topic::Scope;
 
-use crate::committer::{Intake, Item};
+use crate::alert::alarms::{Alarms, News};
+use crate::alert::command::Order;
+use crate::alert::rules::Rules;
+use crate::alert::standing::Standing;
+use crate::committer::{Intake, Item, Journaled, Reply};
 use crate::enrolment::Registry;
 use crate::live::{Applied, Live};
 use crate::metrics::Metrics;
+use crate::mishaps::Mishaps;
 use crate::publish::Outgoing;
-use crate::store::Sample;
+use crate::store::{JournalRecord, Sample};
 use crate::verify::{Verified, VerifiedReport, VerifiedRoster};
 use crate::view::{Change, View};
 
@@ -52,7 +58,7 @@ pub struct Keeper {
     pub outgoing: Arc<Outgoing>,
     /// The picture as HTTP sees it.
     pub view: Arc<ArcSwap<View>>,
-    /// Who wants to be told of changed feeds.
+    /// Who wants to be told of changes.
     pub events: broadcast::Sender<Change>,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
@@ -60,6 +66,14 @@ pub struct Keeper {
     pub min_gap: Duration,
     /// Between two samples, by the clock.
     pub sample_every: Duration,
+    /// What is alarming in the picture.
+    pub alarms: Alarms,
+    /// What operators want.
+    pub orders: mpsc::Receiver<Order>,
+    /// The rules in force.
+    pub rules: watch::Receiver<Arc<Rules>>,
+    /// What went wrong with messages.
+    pub mishaps: Arc<Mishaps>,
 }
 
 /// Where the keeper stands in its rounds.
@@ -80,7 +94,7 @@ impl Keeper {
         let start = Instant::now();
         let mut rounds = Rounds { next_round: start, next_pulse: start + PULSE, seen, step: self.step(seen) };
         let mut messages = Vec::with_capacity(BATCH);
-        let mut enrolling = true;
+        let (mut enrolling, mut orders) = (true, Vec::new());
         loop {
             let dirty = self.live.is_dirty();
             tokio::select! {
@@ -89,17 +103,19 @@ impl Keeper {
                     Ok(()) => self.enrol(),
                     Err(_) => enrolling = false,
                 },
+                // Without anybody who could give orders there is nothing to wait for here.
+                Some(order) = self.orders.recv() => orders.push(order),
                 () = sleep_until(rounds.next_round), if dirty => {}
                 _ = wake.tick() => {}
             }
-            self.turn(&mut messages, &mut rounds);
+            self.turn(&mut messages, &mut orders, &mut rounds);
         }
         self.round();
         self.intake.close();
     }
 
     /// One turn: time, then messages, then a round if one is due.
-    fn turn(&mut self, messages: &mut Vec<Verified>, rounds: &mut Rounds) {
+    fn turn(&mut self, messages: &mut Vec<Verified>, orders: &mut Vec<Order>, rounds: &mut Rounds) {
         let now = self.clock.now();
         if self.step(now) != rounds.step {
             // The picture as it stood when the step ended, before time moves on in it.
@@ -114,6 +130,7 @@ impl Keeper {
                 Verified::Roster(roster) => self.roster(roster, now),
             }
         }
+        self.alarm(orders, now);
         let instant = Instant::now();
         if instant >= rounds.next_pulse {
             self.live.touch_nation();
@@ -123,6 +140,36 @@ impl Keeper {
             rounds.next_round = instant + self.min_gap;
             rounds.next_pulse = instant + PULSE;
         }
+    }
+
+    /// Judges what changed, carries out orders, and hands on what has to be durable before it is said.
+    fn alarm(&mut self, orders: &mut Vec<Order>, now: Time) {
+        if self.rules.has_changed().unwrap_or(false) {
+            let rules = self.rules.borrow_and_update().clone();
+            self.alarms.replace_rules(rules, &self.live, now);
+        }
+        for ((hospital, incident), count) in self.mishaps.take() {
+            if let Some(at) = self.live.hospital_index(&hospital) {
+                self.alarms.note_incident(at, incident, count, now);
+            }
+        }
+        self.alarms.judge(&mut self.live, now);
+        let mut replies = Vec::new();
+        for Order { command, operator, why, reply } in orders.drain(..) {
+            match self.alarms.operate(&command, &operator, why, &self.live, now) {
+                Ok(answer) => replies.push(Reply { answer, to: reply }),
+                // An error says that whoever asked has gone.
+                Err(declined) => drop(reply.send(Err(declined))),
+            }
+        }
+        let News { entries, marks } = self.alarms.take_news();
+        if entries.is_empty() && marks.is_empty() && replies.is_empty() {
+            return;
+        }
+        let book = self.alarms.book();
+        let standing = (!entries.is_empty()).then(|| Arc::new(Standing::of(book, self.alarms.rules().clone())));
+        let entries = entries.into_iter().map(|entry| JournalRecord::new(entry, book)).collect();
+        self.intake.put(Item::Journal(Box::new(Journaled { entries, marks, standing, replies })));
     }
 
     fn enrol(&mut self) {

@@ -6,8 +6,10 @@
 //! | whom to believe | [`enrolment`], [`nation`], [`verify`], run by the [`verifiers`] threads |
 //! | the picture (pure) | [`merge`] one hospital's reports, [`freshness`], [`ward`] and [`rollup`] the sums, [`live`] all of it |
 //! | its keeping | [`keeper`] the task that owns it, [`rebuild`] after a restart, [`view`] as others see it |
+//! | what alarms need | [`mishaps`] what went wrong with messages, [`rules_file`] the rules in force |
 //! | alarms (pure) | [`alert`] rules, points, the book that is a fold over the journal |
 //! | whom alarms are told | [`receivers`] Alertmanager and webhooks, [`cap`] the message of the Atom feed (pure) |
+//! | who may act | [`operators`] |
 //! | durability | [`store`], [`committer`], [`receipt`] |
 //! | to the world | [`publish`] over MQTT, [`http`] |
 //! | the process | [`centre`] wires it, [`config`], [`cli`], [`metrics`], [`readiness`] |
@@ -31,13 +33,16 @@ pub mod keeper;
 pub mod live;
 pub mod merge;
 pub mod metrics;
+pub mod mishaps;
 pub mod nation;
+pub mod operators;
 pub mod publish;
 pub mod readiness;
 pub mod rebuild;
 pub mod receipt;
 pub mod receivers;
 pub mod rollup;
+pub mod rules_file;
 pub mod store;
 pub mod verifiers;
 pub mod verify;

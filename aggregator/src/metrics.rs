@@ -30,12 +30,17 @@ struct State {
     state: &'static str,
 }
 
+/// Why an HTTP request is denied: it has no token, nobody has its token, its token's time is over, or its
+/// holder's role does not suffice.
+pub const DENIED: [&str; 4] = ["token_missing", "token_unknown", "token_expired", "role_insufficient"];
+
 /// All of the centre's metrics. Cheap to write from any thread.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     messages: Family<Kind, Counter>,
     refused: Family<Reason, Counter>,
+    denied: Family<Reason, Counter>,
     hospitals: Family<State, Gauge>,
     /// Messages dropped from the full ingest queue, each older than one kept or of no hospital with room.
     pub shed: Counter,
@@ -90,6 +95,7 @@ impl Metrics {
             registry: Registry::default(),
             messages: Family::default(),
             refused: Family::default(),
+            denied: Family::default(),
             hospitals: Family::default(),
             shed: Counter::default(),
             foreign: Counter::default(),
@@ -118,12 +124,16 @@ impl Metrics {
         for &refusal in Refusal::REGISTERED {
             drop(self.refused.get_or_create(&Reason { reason: refusal.name() }));
         }
+        for reason in DENIED {
+            drop(self.denied.get_or_create(&Reason { reason }));
+        }
         for kind in ["report", "roster"] {
             drop(self.messages.get_or_create(&Kind { kind }));
         }
         let r = &mut self.registry;
         r.register("vardpuls_messages", "Messages taken from the broker", self.messages.clone());
         r.register("vardpuls_refused", "Messages refused, by reason", self.refused.clone());
+        r.register("vardpuls_http_denied", "HTTP requests denied, by reason", self.denied.clone());
         r.register("vardpuls_hospitals", "Enrolled hospitals, by state", self.hospitals.clone());
         r.register("vardpuls_shed", "Messages dropped from the full ingest queue", self.shed.clone());
         r.register("vardpuls_foreign", "Messages on topics that are not ours", self.foreign.clone());
@@ -168,6 +178,11 @@ impl Metrics {
     /// How often a refusal was counted.
     pub fn refused(&self, refusal: Refusal) -> u64 {
         self.refused.get_or_create(&Reason { reason: refusal.name() }).get()
+    }
+
+    /// Counts one HTTP request that was denied for one of [`DENIED`].
+    pub fn count_denied(&self, reason: &'static str) {
+        self.denied.get_or_create(&Reason { reason }).inc();
     }
 
     /// Sets the hospitals by state.

@@ -15,10 +15,12 @@ use tokio::sync::mpsc;
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::refusal::Refusal;
 
+use crate::alert::alarms::Incident;
 use crate::committer::{Intake, Item};
 use crate::enrolment::Registry;
 use crate::ingest::{IngestQueue, Message};
 use crate::metrics::Metrics;
+use crate::mishaps::Mishaps;
 use crate::verify::{Refused, Verified, verify};
 
 /// Messages that a thread takes at once.
@@ -35,6 +37,8 @@ pub struct Verifiers {
     pub live: mpsc::Sender<Verified>,
     /// Where refusals go that a receipt may name.
     pub intake: Arc<Intake>,
+    /// Where alarms hear of refusals.
+    pub mishaps: Arc<Mishaps>,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -63,7 +67,12 @@ impl Verifiers {
                             return; // the live core has ended: so do we
                         }
                     }
-                    Err(refused) => self.refuse(refused, &message, log),
+                    Err(refused) => {
+                        if registry.hospital(&refused.hospital).is_some() {
+                            self.mishaps.note(&refused.hospital, Incident::Refused);
+                        }
+                        self.refuse(refused, &message, log);
+                    }
                 }
             }
         }

@@ -16,6 +16,17 @@ use crate::alert::entry::Said;
 use crate::alert::standing::Standing;
 use crate::live::Live;
 
+/// What others are told of as it happens.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A scope's new feed.
+    Feed(Arc<Feed>),
+    /// What receivers hear of an alarm.
+    Said(Arc<Said>),
+    /// What stands now.
+    Standing(Arc<Standing>),
+}
+
 /// All feeds of one publication round.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -65,15 +76,4 @@ impl View {
         let hospitals = self.hospitals.iter().map(|(id, feed)| (Scope::Hospital(id.clone()), feed));
         std::iter::once((Scope::Nation, &self.nation)).chain(regions).chain(hospitals)
     }
-}
-
-/// A change that readers of events are told of.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// A scope's feed was published.
-    Feed(Arc<Feed>),
-    /// Something is said about an alarm, and it is durable.
-    Said(Arc<Said>),
-    /// What stands is another now: once a commit that changed it, after what is said.
-    Standing(Arc<Standing>),
 }

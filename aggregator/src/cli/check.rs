@@ -13,6 +13,7 @@ use vardpuls_shared::clock::Clock;
 use crate::config::{BrokerPlace, Config, ExternalBroker, key_file};
 use crate::enrolment::{EnrolError, Enrolments, KeyState, State};
 use crate::nation::Nation;
+use crate::operators;
 use crate::store::{Condition, Store, StoreError};
 
 /// What was found, a line at a time.
@@ -48,6 +49,7 @@ pub(super) fn check(file: &Path) -> Result<u8, Box<dyn Error>> {
             broker(&mut findings, &config);
             http(&mut findings, &config);
             store(&mut findings, &config)?;
+            who_may_act(&mut findings, &config);
         }
         Err(e) => findings.failed(format_args!("config {e}")),
     }
@@ -94,6 +96,21 @@ fn nation_and_hospitals(findings: &mut Findings, config: &Config) {
     }
 }
 
+fn who_may_act(findings: &mut Findings, config: &Config) {
+    let Some(file) = &config.alerts.operators_file else {
+        return findings.warning("no operators-file under [alerts]: nobody can acknowledge an alarm");
+    };
+    let operators = match operators::read(file) {
+        Ok(operators) => operators,
+        Err(e) => return findings.failed(format_args!("operators {e}")),
+    };
+    let now = Clock::System.now();
+    findings.ok(format_args!("operators {}, {} with a token", file.display(), operators.iter().count()));
+    for operator in operators.iter().filter(|operator| operator.until.is_some_and(|until| now >= until)) {
+        findings.warning(format_args!("operator {}: the token's time is over; make a new one", operator.name));
+    }
+}
+
 fn broker(findings: &mut Findings, config: &Config) {
     match &config.broker.place {
         BrokerPlace::Embedded { listen } => address(findings, "broker", *listen),
@@ -124,7 +141,7 @@ fn http(findings: &mut Findings, config: &Config) {
     let listen = config.http.listen;
     if !listen.ip().is_loopback() {
         findings.warning(format_args!(
-            "http {listen} can be reached from other machines without TLS; put a TLS proxy before it"
+            "http {listen} can be reached from other machines without TLS, and tokens can be read on the way; put a TLS proxy before it"
         ));
     }
     address(findings, "http", listen);

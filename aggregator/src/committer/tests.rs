@@ -73,6 +73,7 @@ impl Rig {
         let (events, heard) = broadcast::channel(100);
         let (journaled, watched) = watch::channel(0);
         let committer = Committer {
+            mishaps: Arc::default(),
             intake: intake.clone(),
             store: store.clone(),
             outgoing: Arc::new(Outgoing::new(&Standing::default())),

@@ -88,7 +88,8 @@ impl Enrolments {
     }
 }
 
-fn watcher(dir: &Path, changed: Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
+/// Tells `changed` of everything that is written in a folder, for as long as the watcher is kept.
+pub(crate) fn watcher(dir: &Path, changed: Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Our own reading is an event too.
         let written =

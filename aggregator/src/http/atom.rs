@@ -26,7 +26,7 @@ const NEWEST: u32 = 100;
 const MOST_EARLIER: u32 = 1000;
 
 /// The newest messages about alarms, as an Atom feed of CAP 1.2 messages
-#[utoipa::path(get, path = "/api/v1/alerts.atom", tag = "alerts",
+#[utoipa::path(get, path = "/api/v1/alerts.atom", tag = "alarms",
     responses((status = 200, description = "Atom (RFC 4287) of CAP 1.2 messages, the newest 100", body = String,
             content_type = "application/atom+xml"),
         (status = 304, description = "Nothing since the ETag that If-None-Match names"),

@@ -13,6 +13,7 @@ pub(super) fn routes() -> Router {
     };
     Router::new()
         .route("/", file("text/html; charset=utf-8", include_str!("../../dashboard/index.html")))
+        .route("/alarms.js", file("text/javascript; charset=utf-8", include_str!("../../dashboard/alarms.js")))
         .route("/app.js", file("text/javascript; charset=utf-8", include_str!("../../dashboard/app.js")))
         .route("/style.css", file("text/css; charset=utf-8", include_str!("../../dashboard/style.css")))
         .route("/icon.svg", file("image/svg+xml", include_str!("../../dashboard/icon.svg")))

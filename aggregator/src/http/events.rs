@@ -3,18 +3,22 @@
 //! | event | data | when |
 //! |---|---|---|
 //! | `status` | what `/api/v1/status` answers | first, and after each `resync` |
+//! | `standing` | [`StandingNow`]: declared levels, the drill, how many alarms | next, and when it changes |
+//! | `alert` | an alarm, and whether it is an `alert`, `update` or `cancel` | next each that stands, then each change |
 //! | `nation`, `region`, `hospital` | that scope's feed | when the centre publishes it |
 //! | `pulse` | [`Pulse`] | every 15 s, so that a silent connection is known to be alive |
 //! | `resync` | [`Resync`] | the reader was too slow, or the server too busy, and changes were left out |
 //!
 //! The id of each event is the number of what it carries; nothing is replayed by it, because every
-//! connection begins with the whole picture.
+//! connection begins with the whole picture: what is not in it does not stand any more. Hidden alarms
+//! have no events of their own, as for every receiver.
 //!
 //! One relay encodes each change once and hands the bytes to all connections. A connection is a
 //! stream that its socket pulls: a reader who stops reading fills its own place in the broadcast,
 //! falls behind, and is told so. Neither the core nor other readers notice.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -28,11 +32,14 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
+use vardpuls_shared::alert::Alert;
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::feed::Level;
 
 use super::HttpState;
+use super::alerts::StandingNow;
 use super::status::Status;
+use crate::alert::entry::Message;
 use crate::view::Change;
 
 /// Between two pulses; proxies cut connections that are silent for a minute.
@@ -56,11 +63,19 @@ pub(super) struct Pulse {
     ready: bool,
 }
 
-/// Data of `resync`: what was sent before no longer adds up; a whole `status` follows.
+/// Data of `resync`: what was sent before no longer adds up; the whole picture follows.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Resync {
     /// How many changes were left out.
     missed: u64,
+}
+
+/// Data of `alert`: an alarm, and which kind of message this is.
+#[derive(Serialize)]
+struct AlertNews<'a> {
+    message: Message,
+    #[serde(flatten)]
+    alert: &'a Alert,
 }
 
 /// What the relay hands to every connection.
@@ -80,23 +95,22 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// A relay of `feeds`, and its work, which goes on until `shutdown`.
+    /// A relay of `changes`, and its work, which goes on until `shutdown`.
     pub(super) fn new(
-        feeds: &broadcast::Sender<Change>,
+        changes: &broadcast::Sender<Change>,
         shutdown: CancellationToken,
     ) -> (Relay, impl Future<Output = ()> + Send + use<>) {
-        let mut feeds = feeds.subscribe();
+        let mut changes = changes.subscribe();
         let relay = Relay { frames: broadcast::Sender::new(BEHIND), shutdown };
         let Relay { frames, shutdown } = relay.clone();
         let work = async move {
             loop {
                 let frame = tokio::select! {
                     () = shutdown.cancelled() => return,
-                    received = feeds.recv() => match received {
+                    received = changes.recv() => match received {
                         // Without a reader there is nothing to encode for.
                         Ok(_) if frames.receiver_count() == 0 => continue,
-                        Ok(Change::Said(_) | Change::Standing(_)) => continue,
-                        Ok(Change::Feed(feed)) => Frame::Change(event(name(feed.level), Some(feed.number), &*feed)),
+                        Ok(change) => Frame::Change(encode(&change)),
                         Err(RecvError::Lagged(missed)) => Frame::Missed(missed),
                         Err(RecvError::Closed) => return,
                     },
@@ -115,16 +129,27 @@ struct Connection {
     frames: broadcast::Receiver<Frame>,
     pulse: Interval,
     shutdown: CancellationToken,
-    /// The whole picture is due before anything else.
-    status_due: bool,
+    /// What is due before anything else, the next last.
+    due: Vec<Due>,
+}
+
+/// A part of the whole picture.
+enum Due {
+    Status,
+    Standing,
+    Alert(Arc<Alert>),
+}
+
+/// The whole picture, by its parts.
+fn whole() -> Vec<Due> {
+    vec![Due::Standing, Due::Status]
 }
 
 impl Connection {
     /// The next event; none at shutdown.
     async fn next(&mut self) -> Option<Bytes> {
-        if std::mem::take(&mut self.status_due) {
-            let status = Status::now(&self.state);
-            return Some(event("status", Some(status.number()), &status));
+        if let Some(due) = self.due.pop() {
+            return Some(self.part(due));
         }
         tokio::select! {
             () = self.shutdown.cancelled() => None,
@@ -137,10 +162,27 @@ impl Connection {
         }
     }
 
-    /// Skips what is queued; the status that follows is newer than all of it.
+    fn part(&mut self, due: Due) -> Bytes {
+        match due {
+            Due::Status => {
+                let status = Status::now(&self.state);
+                event("status", Some(status.number()), &status)
+            }
+            Due::Standing => {
+                let standing = self.state.standing.load();
+                // Of one snapshot with the counts, so that a reader knows when it has them all.
+                let shown = standing.alerts.iter().filter(|alert| alert.hidden.is_none());
+                self.due.extend(shown.rev().cloned().map(Due::Alert));
+                event("standing", Some(standing.number), &StandingNow::of(&standing))
+            }
+            Due::Alert(alert) => alert_event(Message::Alert, &alert),
+        }
+    }
+
+    /// Skips what is queued; the whole picture that follows is newer than all of it.
     fn resync(&mut self, missed: u64) -> Bytes {
         self.frames = self.frames.resubscribe();
-        self.status_due = true;
+        self.due = whole();
         event("resync", None, &Resync { missed })
     }
 
@@ -154,21 +196,35 @@ impl Connection {
 
 /// The changes as they happen
 #[utoipa::path(get, path = "/api/v1/events", tag = "picture",
-    description = "Server-sent events. First `status` with the body of /api/v1/status; then `nation`, `region` and \
-        `hospital`, each with a Scope; `pulse` every 15 seconds; `resync` when changes were left out, followed by \
-        a new `status`. The id is the number of what the event carries.",
+    description = "Server-sent events. First `status` with the body of /api/v1/status, `standing` with a StandingNow and \
+        one `alert` for each alarm that stands and is not hidden; then, as they change, `nation`, `region` and `hospital`, \
+        each with a Scope, `standing`, and `alert` with an AlertNews (after `cancel` it is over or hidden); `pulse` every \
+        15 seconds; `resync` when changes were left out, followed by the whole picture again. The id is the number of what \
+        the event carries.",
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub(super) async fn events(State((state, relay)): State<(HttpState, Relay)>) -> impl IntoResponse {
     let mut pulse = tokio::time::interval(PULSE_EVERY);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let connection =
-        Connection { state, frames: relay.frames.subscribe(), pulse, shutdown: relay.shutdown, status_due: true };
+        Connection { state, frames: relay.frames.subscribe(), pulse, shutdown: relay.shutdown, due: whole() };
     let stream = stream::unfold(connection, |mut connection| async {
         let bytes = connection.next().await?;
         Some((Ok::<_, Infallible>(bytes), connection))
     });
     // The second header asks nginx not to hold events back.
     ([(header::CONTENT_TYPE.as_str(), "text/event-stream"), ("x-accel-buffering", "no")], Body::from_stream(stream))
+}
+
+fn encode(change: &Change) -> Bytes {
+    match change {
+        Change::Feed(feed) => event(name(feed.level), Some(feed.number), &**feed),
+        Change::Said(said) => alert_event(said.message, &said.alert),
+        Change::Standing(standing) => event("standing", Some(standing.number), &StandingNow::of(standing)),
+    }
+}
+
+fn alert_event(message: Message, alert: &Alert) -> Bytes {
+    event("alert", Some(alert.number), &AlertNews { message, alert })
 }
 
 fn name(level: Level) -> &'static str {

@@ -11,19 +11,29 @@ use std::collections::BTreeMap;
 use axum::Json;
 use utoipa::{OpenApi, ToSchema};
 
-use super::{atom, events, health, history, metrics, status};
+use super::access::Tokens;
+use super::{access, acting, alerts, atom, declared, events, exercise, health, history, journal, metrics, status};
+
+mod alarms;
+
+pub(super) use alarms::{Alert, JournalEntry, NotDone, Role, Rules};
 
 /// The whole interface.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Vardpuls", description = "The national picture of hospital beds: what is staffed, occupied and \
-        available, and how much of it is known. Read only. Every figure is null where nothing is known; unknown is \
-        never zero."),
-    paths(status::status, status::region, status::hospital, history::history, events::events, atom::atom, metrics::metrics,
-        health::alive, health::ready),
-    components(schemas(events::Pulse, events::Resync)),
+        available, and how much of it is known; the alarms that follow, and acting on them. Every figure is null where \
+        nothing is known; unknown is never zero. Reading asks for no token; who did what and why, and acting, do."),
+    paths(status::status, status::region, status::hospital, history::history, events::events,
+        alerts::alerts, atom::atom, alerts::alert, alerts::rules, declared::declared,
+        access::me, journal::journal, acting::acknowledge, acting::comment, acting::shelve, acting::unshelve,
+        acting::remove_from_service, acting::return_to_service, declared::declare, declared::take_back,
+        exercise::begin, exercise::finish, exercise::raise, metrics::metrics, health::alive, health::ready),
+    components(schemas(events::Pulse, events::Resync, alerts::StandingNow, alarms::AlertNews)),
+    modifiers(&Tokens),
     tags((name = "picture", description = "The figures: now, over time, and as they change"),
-        (name = "alerts", description = "What is alarming"),
+        (name = "alarms", description = "What stands, and by which rules"),
+        (name = "acting", description = "For those with a token: the journal, and acting on alarms"),
         (name = "operation", description = "For those who run the centre")))]
 struct Interface;
 

@@ -1,7 +1,8 @@
 //! The picture now: the nation with its regions, one region with its hospitals, one hospital.
 //!
-//! Every answer is cut from one snapshot, so that its parts agree with each other.
+//! Every answer's figures are cut from one snapshot, so that they agree with each other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,6 +15,8 @@ use vardpuls_shared::feed::Feed;
 use vardpuls_shared::hospital::{HospitalId, RegionCode};
 use vardpuls_shared::key::PublicKey;
 
+use super::declared::{DeclaredLevel, levels};
+use super::exercise::Drill;
 use super::problem::{Problem, ProblemBody};
 use super::{HttpState, openapi};
 use crate::view::View;
@@ -37,6 +40,12 @@ pub(super) struct Status {
     /// Every region, by rising code, also those without hospitals.
     #[schema(value_type = Vec<openapi::Scope>)]
     regions: Vec<Arc<Feed>>,
+    /// What people have declared, beside what is computed: by scope (`nation`, `region/<code>`, `hospital/<hospital>`).
+    declared: BTreeMap<String, DeclaredLevel>,
+    /// The drill that is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    exercise: Option<Drill>,
 }
 
 /// A region and its hospitals.
@@ -53,7 +62,7 @@ pub(super) struct Region {
 impl Status {
     /// What `state` shows now.
     pub(super) fn now(state: &HttpState) -> Status {
-        let view = state.view.load();
+        let (view, standing) = (state.view.load(), state.standing.load());
         let View { number, as_of, nation, regions, .. } = &**view;
         Status {
             as_of: *as_of,
@@ -62,6 +71,8 @@ impl Status {
             public_key: state.public_key,
             nation: Arc::clone(nation),
             regions: regions.values().cloned().collect(),
+            declared: levels(&standing, false),
+            exercise: Drill::of(&standing),
         }
     }
 

@@ -19,16 +19,24 @@ use vardpuls_shared::topic::Scope;
 use super::*;
 use crate::alert::entry::Act;
 use crate::config::StoreConfig;
+use crate::operators::{Operator, Token};
 use crate::receivers::tests::{Story, append};
 use crate::store::{Batch, Sample};
+
+mod acting;
+mod alarms;
 
 const HOSPITAL: &str = "SE2321000016-1003";
 const NOW: Time = Time(1_770_000_000_000);
 
-/// A centre of one hospital in region 01 and none in region 09.
+/// A centre of one hospital in region 01 and none in region 09, with a token of each role.
 struct Fixture {
     state: HttpState,
     router: Router,
+    /// Where orders arrive.
+    orders: mpsc::Receiver<Order>,
+    /// By rising role, the last one expired.
+    tokens: [Token; 4],
     shutdown: CancellationToken,
     _folder: TempDir,
 }
@@ -40,6 +48,13 @@ struct Answer {
 }
 
 impl Answer {
+    async fn of(response: axum::response::Response) -> Answer {
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).expect("JSON")
     }
@@ -86,7 +101,26 @@ impl Fixture {
     async fn new() -> Fixture {
         let folder = tempfile::tempdir().expect("a folder");
         let config = StoreConfig { path: folder.path().join("test.db"), ..StoreConfig::default() };
+        let (orders, arriving) = mpsc::channel(8);
+        let tokens = [(); 4].map(|()| Token::make());
+        let holder = |nth: usize, name: &str, role| Operator {
+            name: name.to_owned(),
+            role,
+            until: (name == "Dag").then_some(NOW),
+            digest: tokens[nth].digest(),
+        };
+        let operators: Operators = [
+            holder(0, "Vera", Role::Viewer),
+            holder(1, "Olle", Role::Operator),
+            holder(2, "Ada", Role::Administrator),
+            holder(3, "Dag", Role::Administrator),
+        ]
+        .into_iter()
+        .collect();
         let state = HttpState {
+            standing: Arc::default(),
+            orders,
+            operators: Arc::new(ArcSwap::from_pointee(operators)),
             view: Arc::new(ArcSwap::from_pointee(view(7))),
             events: broadcast::Sender::new(8),
             store: Store::open(&config).await.expect("a store"),
@@ -99,7 +133,7 @@ impl Fixture {
         let shutdown = CancellationToken::new();
         let (relay, relaying) = Relay::new(&state.events, shutdown.clone());
         tokio::spawn(relaying);
-        Fixture { router: router(state.clone(), relay), state, shutdown, _folder: folder }
+        Fixture { router: router(state.clone(), relay), state, orders: arriving, tokens, shutdown, _folder: folder }
     }
 
     async fn send(&self, method: Method, path: &str) -> axum::response::Response {
@@ -108,12 +142,8 @@ impl Fixture {
     }
 
     async fn get(&self, path: &str) -> Answer {
-        let (parts, body) = self.send(Method::GET, path).await.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
-        let text = String::from_utf8(bytes.to_vec()).expect("text");
-        Answer { status: parts.status, headers: parts.headers, text }
+        Answer::of(self.send(Method::GET, path).await).await
     }
-
     async fn events(&self) -> Events {
         let response = self.send(Method::GET, "/api/v1/events").await;
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
@@ -246,6 +276,7 @@ async fn events_begin_with_the_status_and_go_on_with_each_change() {
     let mut events = fixture.events().await;
     let (name, status) = events.next().await.expect("an event");
     assert_eq!((name.as_str(), status), ("status", fixture.get("/api/v1/status").await.json()));
+    assert_eq!(events.next().await.expect("an event").0, "standing");
     fixture.publish(8);
     let (name, region) = events.next().await.expect("an event");
     assert_eq!((name.as_str(), &region["code"], &region["number"]), ("region", &"01".into(), &8.into()));
@@ -259,7 +290,9 @@ async fn a_reader_that_falls_behind_is_given_the_whole_picture_again() {
     let mut slow = fixture.events().await;
     let mut quick = fixture.events().await;
     assert_eq!(slow.next().await.expect("an event").0, "status");
+    assert_eq!(slow.next().await.expect("an event").0, "standing");
     assert_eq!(quick.next().await.expect("an event").0, "status");
+    assert_eq!(quick.next().await.expect("an event").0, "standing");
     let last = 8 + 2 * events::BEHIND as u64;
     for number in 8..=last {
         fixture.publish(number);
@@ -271,6 +304,7 @@ async fn a_reader_that_falls_behind_is_given_the_whole_picture_again() {
     assert!(resync["missed"].as_u64() >= Some(events::BEHIND as u64), "{resync}");
     let (name, status) = slow.next().await.expect("an event");
     assert_eq!((name.as_str(), &status["number"]), ("status", &last.into()));
+    assert_eq!(slow.next().await.expect("an event").0, "standing");
     fixture.publish(last + 1);
     assert_eq!(slow.next().await.expect("an event").1["number"], last + 1);
 }
@@ -294,7 +328,12 @@ async fn health_and_metrics() {
 async fn the_page_loads_only_what_is_served_here_and_every_answer_is_guarded() {
     let fixture = Fixture::new().await;
     let page = fixture.get("/").await;
-    for (path, media) in [("/app.js", "text/javascript"), ("/style.css", "text/css"), ("/icon.svg", "image/svg+xml")] {
+    for (path, media) in [
+        ("/alarms.js", "text/javascript"),
+        ("/app.js", "text/javascript"),
+        ("/style.css", "text/css"),
+        ("/icon.svg", "image/svg+xml"),
+    ] {
         assert!(page.text.contains(&format!("\"{}\"", &path[1..])), "the page does not load {path}");
         let file = fixture.get(path).await;
         assert!(file.headers[header::CONTENT_TYPE].to_str().expect("text").starts_with(media), "{path}");
@@ -407,7 +446,7 @@ async fn answers_have_exactly_what_the_description_names() {
     let (_, status) = events.next().await.expect("an event");
     matches(&description, &serde_json::json!({"$ref": "#/components/schemas/Status"}), &status, "the status event");
     let paths: Vec<&String> = description["paths"].as_object().expect("paths").keys().collect();
-    assert_eq!(paths.len(), 9, "{paths:?}");
+    assert_eq!(paths.len(), 24, "{paths:?}");
     let care = &description["components"]["schemas"]["Care"]["enum"];
     assert_eq!(care, &serde_json::to_value(CareType::ALL).expect("JSON"), "the care types, in their order");
 }
