@@ -255,13 +255,65 @@ enum Act {
 #[derive(ToSchema)]
 pub(in super::super) struct Rules {
     /// Each rule, as in the rules file.
-    #[schema(value_type = Vec<Object>)]
-    rules: Vec<serde_json::Value>,
+    rules: Vec<Rule>,
     /// The zone whose clock says which hour of the day it is.
     #[serde(rename = "time-zone")]
     time_zone: String,
     /// SHA-256 of the rules file, in hex.
     digest: String,
+}
+
+/// A rule: what is measured where, when that is an alarm, when it is over, and what to do about it.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+struct Rule {
+    name: String,
+    title: String,
+    /// `nation`, `region`, `hospital` or `ward`.
+    scope: String,
+    /// Left out where it is about all care types together.
+    #[schema(nullable = false)]
+    care: Option<Vec<String>>,
+    measure: String,
+    /// The rule whose alarms are counted.
+    #[schema(nullable = false)]
+    of: Option<String>,
+    /// How far it looks back.
+    #[schema(nullable = false, example = "3h")]
+    over: Option<String>,
+    #[schema(nullable = false)]
+    above_usual: Option<bool>,
+    raise: Condition,
+    /// Dips below the raise threshold that are shorter do not end the wait.
+    bridge: String,
+    clear: Condition,
+    #[schema(nullable = false)]
+    outlook: Option<RuleOutlook>,
+    min_beds: u16,
+    min_staffed: u32,
+    min_coverage: f64,
+    severity: String,
+    response: String,
+    latch: bool,
+    #[schema(nullable = false)]
+    inhibited_by: Option<Vec<String>>,
+    #[schema(nullable = false)]
+    quiet_while_declared: Option<String>,
+}
+
+/// A threshold, and how long it must be passed.
+#[derive(ToSchema)]
+struct Condition {
+    at: f64,
+    #[schema(rename = "for", example = "30m")]
+    hold: String,
+}
+
+/// What a rule makes of the coming hours.
+#[derive(ToSchema)]
+struct RuleOutlook {
+    margin: f64,
+    near: f64,
 }
 
 /// Why something was not done; `error` says which.
