@@ -129,6 +129,8 @@ fn config(setup: &Setup) -> Table {
     config.insert("broker".into(), table([("listen", setup.mqtt.to_string())]).into());
     config.insert("store".into(), table([("path", "vardpuls.db"), ("sample-every", setup.sample_every)]).into());
     config.insert("feed".into(), table([("min-gap", setup.feed_gap)]).into());
+    // The figures are made up or recorded: no alarm of theirs is meant.
+    config.insert("alerts".into(), table([("status", "test")]).into());
     config.insert("http".into(), table([("listen", setup.http.to_string()), ("notice", setup.notice.clone())]).into());
     config
 }

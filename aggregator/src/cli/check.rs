@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use vardpuls_shared::clock::Clock;
 
+use crate::alert::rules::Rules;
 use crate::config::{BrokerPlace, Config, ExternalBroker, key_file};
 use crate::enrolment::{EnrolError, Enrolments, KeyState, State};
 use crate::nation::Nation;
 use crate::operators;
+use crate::receivers;
 use crate::store::{Condition, Store, StoreError};
 
 /// What was found, a line at a time.
@@ -49,7 +51,9 @@ pub(super) fn check(file: &Path) -> Result<u8, Box<dyn Error>> {
             broker(&mut findings, &config);
             http(&mut findings, &config);
             store(&mut findings, &config)?;
+            rules(&mut findings, &config);
             who_may_act(&mut findings, &config);
+            receivers_of_alarms(&mut findings, &config);
         }
         Err(e) => findings.failed(format_args!("config {e}")),
     }
@@ -93,6 +97,31 @@ fn nation_and_hospitals(findings: &mut Findings, config: &Config) {
     registry.faults().iter().for_each(|fault: &EnrolError| findings.failed(fault));
     if registry.iter().next().is_none() {
         findings.warning("no hospital is enrolled; enrol one with: vardpuls-aggregator enrol CARD --config FILE");
+    }
+}
+
+fn rules(findings: &mut Findings, config: &Config) {
+    let file = config.alerts.rules_file.as_deref();
+    let from = file.map_or_else(|| "that ship".to_owned(), |file| format!("of {}", file.display()));
+    match Rules::load(file) {
+        Ok(rules) if rules.is_empty() => findings.warning(format_args!("rules {from}: none, nothing is ever an alarm")),
+        Ok(rules) => findings.ok(format_args!("rules {from}, {}", rules.len())),
+        Err(e) => findings.failed(format_args!("rules {e}")),
+    }
+}
+
+fn receivers_of_alarms(findings: &mut Findings, config: &Config) {
+    match receivers::open(config) {
+        Ok(receivers) => {
+            for receiver in receivers {
+                findings.ok(format_args!("receiver {}, not asked", receiver.name));
+            }
+        }
+        Err(e) => {
+            let cause = e.source().map_or_else(String::new, ToString::to_string);
+            let said = e.to_string();
+            findings.failed(if said.ends_with(&cause) { said } else { format!("{said}: {cause}") });
+        }
     }
 }
 

@@ -255,7 +255,8 @@ enum Act {
 #[derive(ToSchema)]
 pub(in super::super) struct Rules {
     /// Each rule, as in the rules file.
-    rules: Vec<Rule>,
+    #[schema(rename = "rules")]
+    each: Vec<Rule>,
     /// The zone whose clock says which hour of the day it is.
     #[serde(rename = "time-zone")]
     time_zone: String,
