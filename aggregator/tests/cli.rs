@@ -11,7 +11,7 @@ use vardpuls_shared::card::Card;
 use vardpuls_shared::key::PublicKey;
 
 const CONFIG: &str = "key-file = \"centre.key\"\nhospitals-dir = \"hospitals.d\"\n\
-    [broker]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n";
+    [broker]\nlisten = \"127.0.0.1:0\"\n[alerts]\noperators-file = \"operators.toml\"\n[http]\nlisten = \"127.0.0.1:0\"\n";
 
 fn centre() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
@@ -66,8 +66,17 @@ fn a_centre_is_set_up_with_keygen_and_enrol_and_then_checks_well() {
     assert!(enrolled.contains("SE2321000016-1003 (Karolinska") && enrolled.contains(key), "{enrolled}");
     printed(run(&folder, &["enrol", card]), 0);
 
+    let unknown = printed(run(&folder, &["check"]), 1);
+    assert!(unknown.contains("failed   operators"), "{unknown}");
+    let made = command(folder.path(), &["token", "Anna Berg", "--role", "operator"]).output().expect("starts");
+    assert!(made.status.success());
+    let block = String::from_utf8(made.stdout).expect("UTF-8");
+    assert!(block.contains("token-sha256"), "{block}");
+    std::fs::write(folder.path().join("operators.toml"), block).expect("writes");
+
     let well = printed(run(&folder, &["check"]), 0);
     assert!(well.lines().all(|line| line.starts_with("ok       ")), "{well}");
+    assert!(well.contains("1 with a token") && well.contains("rules that ship"), "{well}");
     assert!(well.contains("nation Sverige, 21 regions") && well.contains("keys: 1"), "{well}");
     assert!(!folder.path().join("vardpuls.db").exists(), "check makes nothing");
 }
@@ -91,7 +100,7 @@ fn check_names_everything_that_is_wrong() {
     std::fs::write(folder.path().join("aggregator.toml"), format!("{CONFIG}lissten = 1\n")).expect("writes");
     for command in ["check", "run", "keygen"] {
         let wrong = printed(run(&folder, &[command]), 1);
-        assert!(wrong.contains("aggregator.toml, line 7, http.lissten: unknown field `lissten`"), "{wrong}");
+        assert!(wrong.contains("aggregator.toml, line 9, http.lissten: unknown field `lissten`"), "{wrong}");
     }
 }
 
