@@ -142,7 +142,7 @@ impl Alarms {
             if let Some(mark) = marks.get(key.to_string().as_str()) {
                 self.slots.get_mut(at).recall(mark);
             }
-            if self.book.at_point(&key).is_some_and(|(_, alarm)| alarm.cleared_at.is_none()) {
+            if self.book.at_point(&key).is_some_and(|(_, alarm)| alarm.cleared_at.is_none() && !alarm.is_injected()) {
                 self.slots.get_mut(at).point.active = true;
                 self.count(at, live, true);
             }
@@ -230,10 +230,16 @@ impl Alarms {
         let Some(sight) = live.hospital_at(hospital) else {
             return self.withdraw_hospital(hospital, live, now);
         };
-        for gone in self.slots.keep_step(hospital, &sight, &self.rules) {
+        self.move_to_region(hospital, sight.region);
+        let all_gone = self.slots.keep_step(hospital, &sight, &self.rules);
+        let any_stood = all_gone.iter().any(|gone| !gone.standing.is_empty());
+        for gone in all_gone {
             gone.standing.iter().for_each(|&rule| self.count_rule(rule, Some(sight.region), false));
             let id = sight.id();
             self.withdraw_where(|target| matches!(target, Target::Ward(h, w) if h == id && *w == gone.ward), now);
+        }
+        if any_stood {
+            self.slots.counting(&self.rules).into_iter().for_each(|at| self.look(at, live, now));
         }
         (0..self.slots.hospitals[hospital].own.len()).for_each(|n| self.look(At::hospital(hospital, n), live, now));
         if !self.slots.has_ward_rules() {
@@ -252,6 +258,21 @@ impl Alarms {
                 let rule = self.rules.at(self.slots.rule(at));
                 let seen = of_beds(rule, &sums, Missing::default());
                 self.judge_one(at, seen, live, now);
+            }
+        }
+    }
+
+    /// Counts a hospital's alarms where it lies now; the picture has both regions looked at.
+    fn move_to_region(&mut self, hospital: usize, region: usize) {
+        let Some(slots) = self.slots.hospitals.get_mut(hospital) else { return };
+        if slots.id.is_none() || slots.region == Some(region) {
+            return;
+        }
+        let before = slots.region.replace(region);
+        for at in self.slots.of_hospital(hospital) {
+            if self.slots.get(at).point.active {
+                self.count_rule(self.slots.rule(at), before, false);
+                self.count_rule(self.slots.rule(at), Some(region), true);
             }
         }
     }
@@ -346,6 +367,16 @@ impl Alarms {
             return Some(of_beds(rule, &sums, missing));
         }
         Some(Observation { value: self.not_of_beds(rule, at, live, now), staffed: 0.0, missing: 0 })
+    }
+
+    /// What a rule measures at a target now, what is learned included.
+    fn value(&self, at: At, live: &Live, now: Time) -> Option<f64> {
+        let value = self.observe(at, live, now)?.value?;
+        let rule = self.rules.at(self.slots.rule(at));
+        match &self.slots.get(at).past {
+            Some(past) => past.measured(rule, now, self.rules.hour(now), value),
+            None => Some(value),
+        }
     }
 
     fn not_of_beds(&self, rule: &Rule, at: At, live: &Live, now: Time) -> Option<f64> {
@@ -519,9 +550,10 @@ impl Alarms {
     fn withdraw_hospital(&mut self, hospital: usize, live: &Live, now: Time) {
         let Some(slots) = self.slots.hospitals.get(hospital) else { return };
         let Some(id) = slots.id.clone() else { return };
+        let region = slots.region; // the picture no longer has it
         for at in self.slots.of_hospital(hospital) {
             if self.slots.get(at).point.active {
-                self.count(at, live, false);
+                self.count_rule(self.slots.rule(at), region, false);
             }
         }
         let of_it = |target: &Target| match target {
@@ -725,3 +757,6 @@ fn headline(rule: &Rule, name: &str, value: Option<f64>) -> String {
     });
     format!("{}, {name}{measured} (raised at {} {bound})", rule.title, unit(rule.raise.at))
 }
+
+#[cfg(test)]
+mod tests;
