@@ -53,6 +53,8 @@ pub struct Alarms {
     touched: Touched,
     /// After a start, or under other rules.
     look_at_all: bool,
+    /// The entry up to which suppression is in step; none after a start.
+    suppressed_to: Option<u64>,
     changes: Vec<(At, Change, Option<f64>)>,
     entries: Vec<Entry>,
     marks: BTreeMap<PointKey, At>,
@@ -103,6 +105,7 @@ impl Alarms {
             noted: Time(0),
             touched: Touched::default(),
             look_at_all: true,
+            suppressed_to: None,
             changes: Vec::new(),
             entries: Vec::new(),
             marks: BTreeMap::new(),
@@ -424,7 +427,6 @@ impl Alarms {
 
     /// Writes down what has changed, the greater targets first, until nothing changes any more.
     fn settle(&mut self, live: &Live, now: Time) {
-        let wrote = self.entries.len();
         while !self.changes.is_empty() {
             let mut changes = std::mem::take(&mut self.changes);
             changes.sort_by_key(|(at, _, _)| *at);
@@ -440,7 +442,8 @@ impl Alarms {
                 self.look(at, live, now);
             }
         }
-        if self.entries.len() > wrote {
+        // Also for what was written before: withdrawals, the end of a shelf.
+        if self.suppressed_to != Some(self.book.number()) {
             self.suppress(now);
         }
     }
@@ -519,6 +522,7 @@ impl Alarms {
         for act in judge(self) {
             self.write(now, act);
         }
+        self.suppressed_to = Some(self.book.number());
     }
 
     /// What makes an alarm of `rule` at `target` needless now.
