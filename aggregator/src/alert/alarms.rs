@@ -58,6 +58,8 @@ pub struct Alarms {
     changes: Vec<(At, Change, Option<f64>)>,
     entries: Vec<Entry>,
     marks: BTreeMap<PointKey, At>,
+    /// Marks of points that are gone.
+    forgotten: Vec<String>,
 }
 
 /// What has to be made durable.
@@ -109,6 +111,7 @@ impl Alarms {
             changes: Vec::new(),
             entries: Vec::new(),
             marks: BTreeMap::new(),
+            forgotten: Vec::new(),
         };
         let remembered: BTreeMap<&str, &[u8]> = marks.iter().map(|(key, mark)| (key.as_str(), &mark[..])).collect();
         alarms.restore(&remembered, live, now);
@@ -140,9 +143,10 @@ impl Alarms {
             let act = Act::RulesLoaded { rules: self.rules.len(), digest: self.rules.digest().to_owned() };
             self.write(now, act);
         }
+        let mut nobodys = marks.clone();
         for at in self.slots.all() {
             let Some(key) = self.key(at, live) else { continue };
-            if let Some(mark) = marks.get(key.to_string().as_str()) {
+            if let Some(mark) = nobodys.remove(key.to_string().as_str()) {
                 self.slots.get_mut(at).recall(mark);
             }
             if self.book.at_point(&key).is_some_and(|(_, alarm)| alarm.cleared_at.is_none() && !alarm.is_injected()) {
@@ -151,6 +155,8 @@ impl Alarms {
             }
             self.queue(at);
         }
+        // Or a point that comes back one day would go on from there.
+        self.forgotten.extend(nobodys.into_keys().map(str::to_owned));
         let gone = |book: &Book| -> Vec<(AlertId, State)> {
             let is_gone = |alarm: &super::book::Alarm| self.find(&alarm.raised.point, live).is_none();
             book.alarms().filter(|(_, alarm)| is_gone(alarm)).map(|(id, alarm)| (id.clone(), alarm.state())).collect()
@@ -556,6 +562,14 @@ impl Alarms {
         let Some(id) = slots.id.clone() else { return };
         let region = slots.region; // the picture no longer has it
         for at in self.slots.of_hospital(hospital) {
+            let target = match at {
+                At::Ward(_, w, _) => {
+                    Target::Ward(id.clone(), self.slots.hospitals[hospital].wards[w as usize].id.clone())
+                }
+                _ => Target::Scope(Scope::Hospital(id.clone())),
+            };
+            let rule = self.rules.at(self.slots.rule(at)).name.clone();
+            self.forgotten.push(PointKey { rule, target }.to_string());
             if self.slots.get(at).point.active {
                 self.count_rule(self.slots.rule(at), region, false);
             }
@@ -681,7 +695,9 @@ impl Alarms {
     pub fn take_news(&mut self) -> News {
         let marks = std::mem::take(&mut self.marks);
         let marks = marks.into_iter().filter(|(_, at)| self.slots.exists(*at));
-        let marks = marks.map(|(key, at)| (key.to_string(), self.slots.get(at).remembers())).collect();
+        let marks = marks.map(|(key, at)| (key.to_string(), self.slots.get(at).remembers()));
+        let forgotten = std::mem::take(&mut self.forgotten).into_iter().map(|key| (key, None));
+        let marks = forgotten.chain(marks).collect();
         News { entries: std::mem::take(&mut self.entries), marks }
     }
 

@@ -547,3 +547,14 @@ fn what_is_on_the_shelf_silences_nothing_until_it_is_back() {
     let back = [is(Message::Alert, "region@region/01"), is(Message::Cancel, "full@hospital/a")];
     assert_eq!(said(&world.minutes(10)), back.concat());
 }
+
+#[test]
+fn what_is_gone_is_not_remembered() {
+    let mut world = World::new(&full());
+    world.at("a", 10).at("c", 10).minutes(3);
+    assert_eq!(world.marks.len(), 2);
+    world.enrol(&[("b", "01"), ("c", "14")]);
+    assert_eq!(world.marks.keys().collect::<Vec<_>>(), ["full@hospital/c"]);
+    world.replace(&rule("other", "hospital", "occupancy", 99, 70, ""));
+    assert!(!world.marks.contains_key("full@hospital/c"));
+}
