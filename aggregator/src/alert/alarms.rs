@@ -53,9 +53,13 @@ pub struct Alarms {
     touched: Touched,
     /// After a start, or under other rules.
     look_at_all: bool,
+    /// The entry up to which suppression is in step; none after a start.
+    suppressed_to: Option<u64>,
     changes: Vec<(At, Change, Option<f64>)>,
     entries: Vec<Entry>,
     marks: BTreeMap<PointKey, At>,
+    /// Marks of points that are gone.
+    forgotten: Vec<String>,
 }
 
 /// What has to be made durable.
@@ -103,9 +107,11 @@ impl Alarms {
             noted: Time(0),
             touched: Touched::default(),
             look_at_all: true,
+            suppressed_to: None,
             changes: Vec::new(),
             entries: Vec::new(),
             marks: BTreeMap::new(),
+            forgotten: Vec::new(),
         };
         let remembered: BTreeMap<&str, &[u8]> = marks.iter().map(|(key, mark)| (key.as_str(), &mark[..])).collect();
         alarms.restore(&remembered, live, now);
@@ -137,17 +143,20 @@ impl Alarms {
             let act = Act::RulesLoaded { rules: self.rules.len(), digest: self.rules.digest().to_owned() };
             self.write(now, act);
         }
+        let mut nobodys = marks.clone();
         for at in self.slots.all() {
             let Some(key) = self.key(at, live) else { continue };
-            if let Some(mark) = marks.get(key.to_string().as_str()) {
+            if let Some(mark) = nobodys.remove(key.to_string().as_str()) {
                 self.slots.get_mut(at).recall(mark);
             }
-            if self.book.at_point(&key).is_some_and(|(_, alarm)| alarm.cleared_at.is_none()) {
+            if self.book.at_point(&key).is_some_and(|(_, alarm)| alarm.cleared_at.is_none() && !alarm.is_injected()) {
                 self.slots.get_mut(at).point.active = true;
                 self.count(at, live, true);
             }
             self.queue(at);
         }
+        // Or a point that comes back one day would go on from there.
+        self.forgotten.extend(nobodys.into_keys().map(str::to_owned));
         let gone = |book: &Book| -> Vec<(AlertId, State)> {
             let is_gone = |alarm: &super::book::Alarm| self.find(&alarm.raised.point, live).is_none();
             book.alarms().filter(|(_, alarm)| is_gone(alarm)).map(|(id, alarm)| (id.clone(), alarm.state())).collect()
@@ -230,10 +239,16 @@ impl Alarms {
         let Some(sight) = live.hospital_at(hospital) else {
             return self.withdraw_hospital(hospital, live, now);
         };
-        for gone in self.slots.keep_step(hospital, &sight, &self.rules) {
+        self.move_to_region(hospital, sight.region);
+        let all_gone = self.slots.keep_step(hospital, &sight, &self.rules);
+        let any_stood = all_gone.iter().any(|gone| !gone.standing.is_empty());
+        for gone in all_gone {
             gone.standing.iter().for_each(|&rule| self.count_rule(rule, Some(sight.region), false));
             let id = sight.id();
             self.withdraw_where(|target| matches!(target, Target::Ward(h, w) if h == id && *w == gone.ward), now);
+        }
+        if any_stood {
+            self.slots.counting(&self.rules).into_iter().for_each(|at| self.look(at, live, now));
         }
         (0..self.slots.hospitals[hospital].own.len()).for_each(|n| self.look(At::hospital(hospital, n), live, now));
         if !self.slots.has_ward_rules() {
@@ -252,6 +267,21 @@ impl Alarms {
                 let rule = self.rules.at(self.slots.rule(at));
                 let seen = of_beds(rule, &sums, Missing::default());
                 self.judge_one(at, seen, live, now);
+            }
+        }
+    }
+
+    /// Counts a hospital's alarms where it lies now; the picture has both regions looked at.
+    fn move_to_region(&mut self, hospital: usize, region: usize) {
+        let Some(slots) = self.slots.hospitals.get_mut(hospital) else { return };
+        if slots.id.is_none() || slots.region == Some(region) {
+            return;
+        }
+        let before = slots.region.replace(region);
+        for at in self.slots.of_hospital(hospital) {
+            if self.slots.get(at).point.active {
+                self.count_rule(self.slots.rule(at), before, false);
+                self.count_rule(self.slots.rule(at), Some(region), true);
             }
         }
     }
@@ -348,6 +378,16 @@ impl Alarms {
         Some(Observation { value: self.not_of_beds(rule, at, live, now), staffed: 0.0, missing: 0 })
     }
 
+    /// What a rule measures at a target now, what is learned included.
+    fn value(&self, at: At, live: &Live, now: Time) -> Option<f64> {
+        let value = self.observe(at, live, now)?.value?;
+        let rule = self.rules.at(self.slots.rule(at));
+        match &self.slots.get(at).past {
+            Some(past) => past.measured(rule, now, self.rules.hour(now), value),
+            None => Some(value),
+        }
+    }
+
     fn not_of_beds(&self, rule: &Rule, at: At, live: &Live, now: Time) -> Option<f64> {
         let hospital = match at {
             At::Hospital(h, _) | At::Ward(h, ..) => Some(h as usize),
@@ -393,7 +433,6 @@ impl Alarms {
 
     /// Writes down what has changed, the greater targets first, until nothing changes any more.
     fn settle(&mut self, live: &Live, now: Time) {
-        let wrote = self.entries.len();
         while !self.changes.is_empty() {
             let mut changes = std::mem::take(&mut self.changes);
             changes.sort_by_key(|(at, _, _)| *at);
@@ -409,7 +448,8 @@ impl Alarms {
                 self.look(at, live, now);
             }
         }
-        if self.entries.len() > wrote {
+        // Also for what was written before: withdrawals, the end of a shelf.
+        if self.suppressed_to != Some(self.book.number()) {
             self.suppress(now);
         }
     }
@@ -488,6 +528,7 @@ impl Alarms {
         for act in judge(self) {
             self.write(now, act);
         }
+        self.suppressed_to = Some(self.book.number());
     }
 
     /// What makes an alarm of `rule` at `target` needless now.
@@ -519,9 +560,18 @@ impl Alarms {
     fn withdraw_hospital(&mut self, hospital: usize, live: &Live, now: Time) {
         let Some(slots) = self.slots.hospitals.get(hospital) else { return };
         let Some(id) = slots.id.clone() else { return };
+        let region = slots.region; // the picture no longer has it
         for at in self.slots.of_hospital(hospital) {
+            let target = match at {
+                At::Ward(_, w, _) => {
+                    Target::Ward(id.clone(), self.slots.hospitals[hospital].wards[w as usize].id.clone())
+                }
+                _ => Target::Scope(Scope::Hospital(id.clone())),
+            };
+            let rule = self.rules.at(self.slots.rule(at)).name.clone();
+            self.forgotten.push(PointKey { rule, target }.to_string());
             if self.slots.get(at).point.active {
-                self.count(at, live, false);
+                self.count_rule(self.slots.rule(at), region, false);
             }
         }
         let of_it = |target: &Target| match target {
@@ -645,7 +695,9 @@ impl Alarms {
     pub fn take_news(&mut self) -> News {
         let marks = std::mem::take(&mut self.marks);
         let marks = marks.into_iter().filter(|(_, at)| self.slots.exists(*at));
-        let marks = marks.map(|(key, at)| (key.to_string(), self.slots.get(at).remembers())).collect();
+        let marks = marks.map(|(key, at)| (key.to_string(), self.slots.get(at).remembers()));
+        let forgotten = std::mem::take(&mut self.forgotten).into_iter().map(|key| (key, None));
+        let marks = forgotten.chain(marks).collect();
         News { entries: std::mem::take(&mut self.entries), marks }
     }
 
@@ -725,3 +777,6 @@ fn headline(rule: &Rule, name: &str, value: Option<f64>) -> String {
     });
     format!("{}, {name}{measured} (raised at {} {bound})", rule.title, unit(rule.raise.at))
 }
+
+#[cfg(test)]
+mod tests;

@@ -265,6 +265,11 @@ impl Alarm {
         }
     }
 
+    /// Whether a person raised it in a drill, and no value has since.
+    pub fn is_injected(&self) -> bool {
+        self.raised.exercise.is_some() && self.value.is_none()
+    }
+
     fn is_open(&self) -> bool {
         self.state() != State::Closed
     }

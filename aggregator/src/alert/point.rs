@@ -145,3 +145,6 @@ fn running(since: &mut Option<Time>, now: Time) -> Time {
     *since = (*since).min(now);
     *since
 }
+
+#[cfg(test)]
+mod tests;

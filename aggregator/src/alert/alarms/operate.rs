@@ -125,7 +125,7 @@ impl Alarms {
             self.withdraw(&alarm, state, now);
             let Some(at) = self.find(&point, live).filter(|&at| self.slots.get(at).point.active) else { continue };
             let Some(place) = Self::place(at, live) else { continue };
-            let value = self.observe(at, live, now).and_then(|seen| seen.value);
+            let value = self.value(at, live, now);
             let rule = self.rules.at(self.slots.rule(at));
             let raised = self.raised(rule, place, value, (self.status, None), live, now);
             self.write(now, Act::Raised(Box::new(raised)));

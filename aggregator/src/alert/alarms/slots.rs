@@ -101,6 +101,8 @@ pub(super) struct HospitalSlots {
     pub(super) id: Option<HospitalId>,
     pub(super) own: Vec<Slot>,
     pub(super) wards: Vec<WardSlots>,
+    /// The region in which its alarms are counted.
+    pub(super) region: Option<usize>,
     roster: Option<u32>,
 }
 
@@ -178,6 +180,7 @@ impl Slots {
         let slots = &mut self.hospitals[hospital];
         if slots.id.is_none() {
             slots.id = Some(sight.id().clone());
+            slots.region = Some(sight.region);
             slots.own = self.hospital_rules.iter().map(|&rule| Slot::new(rule, rules)).collect();
         }
         let version = sight.roster_version();
@@ -199,7 +202,11 @@ impl Slots {
                     .map(|&(n, _)| Slot::new(n, rules))
                     .collect(),
             };
-            slots.wards.push(kept.map_or_else(fresh, |ward| WardSlots { seen: Seen::Never, ..ward }));
+            let mut ward = kept.unwrap_or_else(fresh);
+            ward.seen = Seen::Never;
+            // What the heap has of it is where it stood before.
+            ward.slots.iter_mut().for_each(|slot| slot.queued = None);
+            slots.wards.push(ward);
         }
         let standing = |ward: &WardSlots| {
             ward.slots.iter().filter(|slot| slot.point.active).map(|slot| slot.rule as usize).collect::<Vec<_>>()
