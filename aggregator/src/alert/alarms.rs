@@ -11,31 +11,33 @@
 //! the one that inhibits it, raised in the same turn, only the greater one is said.
 
 mod incidents;
+mod observe;
 mod operate;
+mod places;
+mod say;
 mod slots;
+mod suppress;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use vardpuls_shared::alert::{AlertId, Declared, State, Status, Target};
+use vardpuls_shared::alert::{AlertId, State, Status, Target};
 use vardpuls_shared::clock::Time;
-use vardpuls_shared::hospital::RegionCode;
 use vardpuls_shared::topic::Scope;
 
 pub use self::incidents::Incident;
 use self::incidents::Incidents;
+use self::observe::{of_beds, sums_of};
 use self::slots::{At, Seen, Slots};
 use super::book::Book;
-use super::entry::{Act, Actor, Ending, Entry, PointKey, Raised};
-use super::measure::{Measure, Reach};
+use super::entry::{Act, Entry, PointKey};
+use super::measure::Measure;
 use super::past::NOTE_EVERY;
 use super::point::{Change, Observation};
-use super::rule::Rule;
 use super::rules::Rules;
 use crate::live::{Live, Touched};
 use crate::rollup::{CareSet, Missing};
-use crate::ward::{Sums, WardCounts};
 
 /// All alarms.
 #[derive(Debug)]
@@ -76,13 +78,6 @@ impl News {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.marks.is_empty()
     }
-}
-
-/// Who and where, for texts and for what lies above.
-struct Place {
-    target: Target,
-    name: String,
-    region: Option<usize>,
 }
 
 impl Alarms {
@@ -353,84 +348,6 @@ impl Alarms {
         }
     }
 
-    /// What a rule sees at a target now, before what is learned comes into it.
-    fn observe(&self, at: At, live: &Live, now: Time) -> Option<Observation> {
-        let place = self.slots.rule(at);
-        let (rule, cares) = (self.rules.at(place), self.cares[place]);
-        if rule.measure.of_beds() {
-            let (sums, missing) = match at {
-                At::Nation(_) => (live.nation_tally().sums(cares), live.nation_tally().missing(cares)),
-                At::Region(r, _) => {
-                    let tally = live.region_tally(r as usize);
-                    (tally.sums(cares), tally.missing(cares))
-                }
-                At::Hospital(h, _) => {
-                    let contribution = live.hospital_at(h as usize)?.contribution;
-                    (contribution.sums(cares), contribution.missing(cares))
-                }
-                At::Ward(h, w, _) => {
-                    let ward = live.hospital_at(h as usize)?.wards().nth(w as usize)?;
-                    (sums_of(ward.counts), Missing::default())
-                }
-            };
-            return Some(of_beds(rule, &sums, missing));
-        }
-        Some(Observation { value: self.not_of_beds(rule, at, live, now), staffed: 0.0, missing: 0 })
-    }
-
-    /// What a rule measures at a target now, what is learned included.
-    fn value(&self, at: At, live: &Live, now: Time) -> Option<f64> {
-        let value = self.observe(at, live, now)?.value?;
-        let rule = self.rules.at(self.slots.rule(at));
-        match &self.slots.get(at).past {
-            Some(past) => past.measured(rule, now, self.rules.hour(now), value),
-            None => Some(value),
-        }
-    }
-
-    fn not_of_beds(&self, rule: &Rule, at: At, live: &Live, now: Time) -> Option<f64> {
-        let hospital = match at {
-            At::Hospital(h, _) | At::Ward(h, ..) => Some(h as usize),
-            At::Nation(_) | At::Region(..) => None,
-        };
-        let coverage = || match at {
-            At::Nation(_) => live.nation_tally().coverage(),
-            At::Region(r, _) => live.region_tally(r as usize).coverage(),
-            At::Hospital(h, _) | At::Ward(h, ..) => {
-                live.hospital_at(h as usize).map(|sight| sight.contribution.tally().coverage()).unwrap_or_default()
-            }
-        };
-        match rule.measure {
-            Measure::Stale => Some(f64::from(coverage().stale + coverage().unknown)),
-            Measure::Coverage => {
-                let coverage = coverage();
-                let of = f64::from(coverage.hospitals);
-                (coverage.hospitals > 0).then(|| 100.0 * f64::from(coverage.fresh) / of)
-            }
-            Measure::ClockSkew => {
-                let ms = live.hospital_at(hospital?)?.clock_flag().unwrap_or(0).unsigned_abs();
-                Some(f64::from(u32::try_from(ms / 1000).unwrap_or(u32::MAX)))
-            }
-            Measure::Refused => Some(self.happened(rule, hospital?, Incident::Refused, now).0.into()),
-            Measure::Equivocation => Some(self.happened(rule, hospital?, Incident::Equivocation, now).0.into()),
-            Measure::Children => {
-                let of = self.rules.place(rule.of.as_deref()?)?;
-                let (regions, nation) = &self.standing[of];
-                Some(f64::from(match at {
-                    At::Nation(_) => *nation,
-                    At::Region(r, _) => regions[r as usize],
-                    At::Hospital(h, _) | At::Ward(h, ..) => self.slots.standing_in(h as usize, of),
-                }))
-            }
-            _ => None,
-        }
-    }
-
-    fn happened(&self, rule: &Rule, hospital: usize, incident: Incident, now: Time) -> (u32, Option<Time>) {
-        let over = rule.over.expect("rules that look back say how far");
-        self.incidents.count(hospital, incident, over, now)
-    }
-
     /// Writes down what has changed, the greater targets first, until nothing changes any more.
     fn settle(&mut self, live: &Live, now: Time) {
         while !self.changes.is_empty() {
@@ -452,109 +369,6 @@ impl Alarms {
         if self.suppressed_to != Some(self.book.number()) {
             self.suppress(now);
         }
-    }
-
-    fn write(&mut self, now: Time, act: Act) {
-        let entry = self.book.write(now, Actor::Centre, act, None);
-        self.entries.push(entry);
-    }
-
-    fn write_change(&mut self, at: At, change: Change, value: Option<f64>, live: &Live, now: Time) {
-        let Some(place) = Self::place(at, live) else { return };
-        let rule = self.rules.at(self.slots.rule(at));
-        let point = PointKey { rule: rule.name.clone(), target: place.target.clone() };
-        let open = self.book.at_point(&point).map(|(id, alarm)| (id.clone(), alarm.state()));
-        let act = match (change, open) {
-            (Change::Raised, None) => {
-                let drill = match self.book.exercise() {
-                    Some(exercise) => (Status::Exercise, Some(exercise.name.clone())),
-                    None => (self.status, None),
-                };
-                Act::Raised(Box::new(self.raised(rule, place, value, drill, live, now)))
-            }
-            (Change::Raised, Some((alarm, State::ClearedUnacknowledged))) => Act::Returned { alarm, value },
-            (Change::Cleared, Some((alarm, state))) if state.is_active() => {
-                Act::Cleared { alarm, value, ending: Ending::Condition }
-            }
-            // A drill's alarm stands there already, or was ended by hand.
-            _ => return,
-        };
-        self.write(now, act);
-    }
-
-    fn raised(
-        &self,
-        rule: &Rule,
-        place: Place,
-        value: Option<f64>,
-        (status, exercise): (Status, Option<String>),
-        live: &Live,
-        now: Time,
-    ) -> Raised {
-        let region = place.region.map(|region| live.region_codes()[region].clone());
-        Raised {
-            alarm: AlertId::new(&rule.name, &place.target, now),
-            severity: rule.severity,
-            headline: headline(rule, &place.name, value),
-            response: rule.response.clone(),
-            measure: rule.measure.name().to_owned(),
-            unit: rule.measure.unit().to_owned(),
-            value: value.map(|value| (value * 10.0).round() / 10.0),
-            care: rule.care.clone(),
-            name: place.name,
-            latch: rule.latch,
-            status,
-            exercise,
-            suppressed_by: self.suppressor(rule, &place.target, region.as_ref()),
-            region,
-            point: PointKey { rule: rule.name.clone(), target: place.target },
-        }
-    }
-
-    /// Brings every alarm's suppression into step with what stands above it.
-    fn suppress(&mut self, now: Time) {
-        let judge = |alarms: &Alarms| -> Vec<Act> {
-            let changed = alarms.book.alarms().filter_map(|(id, alarm)| {
-                let rule = alarms.rules.at(alarms.rules.place(&alarm.raised.point.rule)?);
-                let by = alarms.suppressor(rule, &alarm.raised.point.target, alarm.raised.region.as_ref());
-                match by {
-                    _ if by == alarm.suppressed_by => None,
-                    Some(suppressed_by) => Some(Act::Suppressed { alarm: id.clone(), suppressed_by }),
-                    None => Some(Act::Released { alarm: id.clone() }),
-                }
-            });
-            changed.collect()
-        };
-        for act in judge(self) {
-            self.write(now, act);
-        }
-        self.suppressed_to = Some(self.book.number());
-    }
-
-    /// What makes an alarm of `rule` at `target` needless now.
-    fn suppressor(&self, rule: &Rule, target: &Target, region: Option<&RegionCode>) -> Option<String> {
-        if let Some(level) = rule.quiet_while_declared {
-            let above = above(target, region).into_iter().filter_map(|target| match target {
-                Target::Scope(scope) => self.book.declared().get(&scope).map(|declaration| (scope, declaration.level)),
-                Target::Ward(..) => None,
-            });
-            let same_kind =
-                |a: Declared, b: Declared| matches!(a, Declared::Stage(_)) == matches!(b, Declared::Stage(_));
-            for (scope, declared) in above {
-                if same_kind(declared, level) && declared >= level {
-                    return Some(format!("{} declared for {scope}", declared.title()));
-                }
-            }
-        }
-        rule.inhibited_by.iter().find_map(|by| {
-            above(target, region).into_iter().find_map(|target| {
-                let point = PointKey { rule: by.clone(), target };
-                let (id, alarm) = self.book.at_point(&point)?;
-                // An alarm that nobody sees says nothing for others.
-                let seen = !self.book.shelved().contains_key(&point) && !self.book.out_of_service().contains(&point);
-                (alarm.cleared_at.is_none() && seen).then(|| id.to_string())
-            })
-        })
     }
 
     fn withdraw_hospital(&mut self, hospital: usize, live: &Live, now: Time) {
@@ -629,68 +443,6 @@ impl Alarms {
         );
     }
 
-    fn place(at: At, live: &Live) -> Option<Place> {
-        Some(match at {
-            At::Nation(_) => {
-                Place { target: Target::Scope(Scope::Nation), name: live.nation_name().to_owned(), region: None }
-            }
-            At::Region(r, _) => Place {
-                target: Target::Scope(Scope::Region(live.region_codes()[r as usize].clone())),
-                name: live.region_name(r as usize).to_owned(),
-                region: Some(r as usize),
-            },
-            At::Hospital(h, _) => {
-                let sight = live.hospital_at(h as usize)?;
-                let target = Target::Scope(Scope::Hospital(sight.id().clone()));
-                Place { target, name: sight.name().to_owned(), region: Some(sight.region) }
-            }
-            At::Ward(h, w, _) => {
-                let sight = live.hospital_at(h as usize)?;
-                let ward = sight.wards().nth(w as usize)?;
-                let target = Target::Ward(sight.id().clone(), ward.id.clone());
-                Place { target, name: format!("{}, {}", ward.name, sight.name()), region: Some(sight.region) }
-            }
-        })
-    }
-
-    fn key(&self, at: At, live: &Live) -> Option<PointKey> {
-        let rule = self.rules.at(self.slots.rule(at)).name.clone();
-        let target = match at {
-            At::Ward(h, w, _) => {
-                let slots = &self.slots.hospitals[h as usize];
-                Target::Ward(slots.id.clone()?, slots.wards[w as usize].id.clone())
-            }
-            _ => Self::place(at, live)?.target,
-        };
-        Some(PointKey { rule, target })
-    }
-
-    /// Where a rule's point at a target is; none where the rule does not apply there.
-    fn find(&self, key: &PointKey, live: &Live) -> Option<At> {
-        let rule = self.rules.place(&key.rule)?;
-        let (region, hospital, ward) = match &key.target {
-            Target::Scope(Scope::Nation) => (None, None, None),
-            Target::Scope(Scope::Region(code)) => {
-                (Some(live.region_codes().iter().position(|c| c == code)?), None, None)
-            }
-            Target::Scope(Scope::Hospital(id)) => (None, Some(live.hospital_index(id)?), None),
-            Target::Ward(id, ward) => (None, Some(live.hospital_index(id)?), Some(ward)),
-        };
-        let reach = match &key.target {
-            Target::Scope(Scope::Nation) => Reach::Nation,
-            Target::Scope(Scope::Region(_)) => Reach::Region,
-            Target::Scope(Scope::Hospital(_)) => Reach::Hospital,
-            Target::Ward(..) => Reach::Ward,
-        };
-        if self.rules.at(rule).scope != reach {
-            return None;
-        }
-        match ward {
-            Some(ward) => self.slots.ward_point(rule, hospital?, ward),
-            None => self.slots.point_of(rule, reach, region, hospital),
-        }
-    }
-
     /// What happened since the last call and has to be made durable.
     pub fn take_news(&mut self) -> News {
         let marks = std::mem::take(&mut self.marks);
@@ -715,67 +467,6 @@ impl Alarms {
     pub fn rules(&self) -> &Arc<Rules> {
         &self.rules
     }
-}
-
-/// What lies above a target, itself first.
-fn above(target: &Target, region: Option<&RegionCode>) -> Vec<Target> {
-    let mut all = vec![target.clone()];
-    if let Target::Ward(hospital, _) = target {
-        all.push(Target::Scope(Scope::Hospital(hospital.clone())));
-    }
-    let region = region.map(|code| Target::Scope(Scope::Region(code.clone())));
-    all.extend(region.into_iter().filter(|above| above != target));
-    if *target != Target::Scope(Scope::Nation) {
-        all.push(Target::Scope(Scope::Nation));
-    }
-    all
-}
-
-fn sums_of(counts: Option<&WardCounts>) -> Sums {
-    let mut sums = Sums::default();
-    if let Some(counts) = counts {
-        sums.add(counts);
-    }
-    sums
-}
-
-/// What a rule about beds sees in sums.
-#[expect(clippy::cast_precision_loss, reason = "counts of beds are far below 2^52")]
-pub(super) fn of_beds(rule: &Rule, sums: &Sums, missing: Missing) -> Observation {
-    let staffed = sums.staffed() as f64;
-    let unknown = Observation { value: None, staffed, missing: missing.print };
-    let known = missing.hospitals.saturating_sub(missing.missing);
-    let covered =
-        rule.scope < Reach::Region || 100.0 * f64::from(known) >= rule.min_coverage * f64::from(missing.hospitals);
-    if sums.wards() == 0 || !covered || sums.staffed() < u64::from(rule.min_staffed) {
-        return unknown;
-    }
-    let of_staffed = |n: u64| (staffed > 0.0).then(|| 100.0 * n as f64 / staffed);
-    let value = match rule.measure {
-        Measure::Available => Some(sums.available() as f64),
-        Measure::AvailableRatio => of_staffed(sums.available()),
-        Measure::OverCapacity => of_staffed(sums.over_capacity()),
-        Measure::Boarders => Some(sums.boarding() as f64),
-        Measure::Drift => Some(sums.drift() as f64),
-        // Rise and time to full are made of it.
-        _ => of_staffed(sums.occupied()),
-    };
-    Observation { value, ..unknown }
-}
-
-/// What is the matter, in one line.
-fn headline(rule: &Rule, name: &str, value: Option<f64>) -> String {
-    use super::measure::Worse;
-    let bound = if rule.measure.worse() == Worse::High { "or more" } else { "or less" };
-    let unit = |value: f64| match rule.measure.unit() {
-        "%" => format!("{value:.1} %"),
-        unit => format!("{value:.1} {unit}").replacen(".0 ", " ", 1),
-    };
-    let usual = if rule.above_usual { " above what is usual at this hour" } else { "" };
-    let measured = value.map_or_else(String::new, |value| {
-        format!(": {} {}{usual}", rule.measure.name().replace('-', " "), unit(value))
-    });
-    format!("{}, {name}{measured} (raised at {} {bound})", rule.title, unit(rule.raise.at))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use vardpuls_shared::topic::Topic;
 use super::*;
 use crate::alert::command::{Command, Declined};
 use crate::alert::entry::Message;
+use crate::alert::entry::{Actor, Ending};
 use crate::config::document::Document;
 use crate::enrolment::{self, Enrolment, Key, Registry};
 use crate::nation::Nation;
