@@ -148,7 +148,7 @@ impl Alarms {
                 self.slots.get_mut(at).point.active = true;
                 self.count(at, live, true);
             }
-            self.queue(at);
+            self.queue(at, now);
         }
         // Or a point that comes back one day would go on from there.
         self.forgotten.extend(nobodys.into_keys().map(str::to_owned));
@@ -326,15 +326,17 @@ impl Alarms {
             self.mark(at, live);
         }
         if known {
-            self.queue(at);
+            self.queue(at, now);
         }
     }
 
-    /// Lets a point be looked at again when time alone could change it.
-    fn queue(&mut self, at: At) {
+    /// Lets a point be looked at again when time alone could change it. One whose time has come and that
+    /// is kept all the same (by its outlook) waits for the next value or note.
+    fn queue(&mut self, at: At, now: Time) {
         let rule = self.rules.at(self.slots.rule(at));
         let slot = self.slots.get_mut(at);
         if let Some(due) = slot.point.due(rule)
+            && due > now
             && slot.queued != Some(due)
         {
             slot.queued = Some(due);

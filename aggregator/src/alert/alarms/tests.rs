@@ -559,3 +559,26 @@ fn what_is_gone_is_not_remembered() {
     world.replace(&rule("other", "hospital", "occupancy", 99, 70, ""));
     assert!(!world.marks.contains_key("full@hospital/c"));
 }
+
+#[test]
+fn an_alarm_that_is_expected_to_return_is_kept_and_the_rest_goes_on() {
+    let mut world = World::new(&rule("full", "hospital", "occupancy", 95, 95, "outlook = { margin = 0, near = 5 }"));
+    let hour = |world: &mut World, occupied| {
+        world.now = world.now.plus(Duration::from_hours(1));
+        world.at("a", occupied).turn()
+    };
+    // Full by day, half empty by night.
+    for hours in 0..24 * 6 {
+        hour(&mut world, if hours % 24 < 12 { 10 } else { 5 });
+    }
+    for _ in 0..12 {
+        hour(&mut world, 10);
+    }
+    assert_eq!(world.standing(), ["full@hospital/a"]);
+    // The night: its time to clear has passed, and the day is coming.
+    hour(&mut world, 5);
+    assert_eq!(hour(&mut world, 5), [], "kept");
+    // A day that does not come: it is not kept for ever.
+    let entries: Vec<Entry> = (0..30).flat_map(|_| hour(&mut world, 5)).collect();
+    assert_eq!(said(&entries), is(Message::Cancel, "full@hospital/a"));
+}
