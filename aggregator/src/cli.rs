@@ -3,6 +3,7 @@
 //! Answers go to standard output, the log and errors to standard error. Exit status: 0 done, 1 an
 //! error or a failed check, 2 a command line that cannot be read.
 
+mod backtest;
 mod check;
 
 use std::error::Error;
@@ -45,6 +46,8 @@ enum Command {
         /// What `vardpuls-agent keygen` printed.
         card: PathBuf,
     },
+    /// Judge alarm rules over a recorded history, beside plain rules on the same data.
+    Backtest(backtest::Backtest),
 }
 
 impl Cli {
@@ -56,6 +59,7 @@ impl Cli {
             Command::Check => check::check(&cli.config).map(ExitCode::from),
             Command::Keygen => keygen(&cli.config).map(|()| ExitCode::SUCCESS),
             Command::Enrol { card } => enrol_card(&card, &cli.config).map(|()| ExitCode::SUCCESS),
+            Command::Backtest(backtest) => backtest.run().map(|()| ExitCode::SUCCESS),
         };
         done.unwrap_or_else(|error| {
             eprintln!("vardpuls-aggregator: {}", chain(error.as_ref()));

@@ -7,6 +7,7 @@
 //! | the picture (pure) | [`merge`] one hospital's reports, [`freshness`], [`ward`] and [`rollup`] the sums, [`live`] all of it |
 //! | its keeping | [`keeper`] the task that owns it, [`rebuild`] after a restart, [`view`] as others see it |
 //! | alarms (pure) | [`alert`] rules, points, the book that is a fold over the journal |
+//! | rules over a recorded history | [`backtest`] |
 //! | durability | [`store`], [`committer`], [`receipt`] |
 //! | to the world | [`publish`] over MQTT, [`http`] |
 //! | the process | [`centre`] wires it, [`config`], [`cli`], [`metrics`], [`readiness`] |
@@ -15,6 +16,7 @@
 //! type that only [`verify`] can make, so that unverified data cannot reach the picture or the store.
 
 pub mod alert;
+pub mod backtest;
 pub mod broker;
 pub mod centre;
 pub mod cli;
