@@ -4,6 +4,7 @@
 //! is appended to a file must not hold it. Exit status: 0 done, 1 an
 //! error or a failed check, 2 a command line that cannot be read.
 
+mod backtest;
 mod check;
 mod token;
 
@@ -57,6 +58,8 @@ enum Command {
         #[arg(long)]
         role: Role,
     },
+    /// Judge alarm rules over a recorded history, beside plain rules on the same data.
+    Backtest(backtest::Backtest),
 }
 
 impl Cli {
@@ -69,6 +72,7 @@ impl Cli {
             Command::Keygen => keygen(&cli.config).map(|()| ExitCode::SUCCESS),
             Command::Enrol { card } => enrol_card(&card, &cli.config).map(|()| ExitCode::SUCCESS),
             Command::Token { name, role } => token::token(&name, role, &cli.config).map(|()| ExitCode::SUCCESS),
+            Command::Backtest(backtest) => backtest.run().map(|()| ExitCode::SUCCESS),
         };
         done.unwrap_or_else(|error| {
             eprintln!("vardpuls-aggregator: {}", chain(error.as_ref()));

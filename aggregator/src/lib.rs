@@ -10,6 +10,7 @@
 //! | alarms (pure) | [`alert`] rules, points, the book that is a fold over the journal |
 //! | whom alarms are told | [`receivers`] Alertmanager and webhooks, [`cap`] the message of the Atom feed (pure) |
 //! | who may act | [`operators`] |
+//! | rules over a recorded history | [`backtest`] |
 //! | durability | [`store`], [`committer`], [`receipt`] |
 //! | to the world | [`publish`] over MQTT, [`http`] |
 //! | the process | [`centre`] wires it, [`config`], [`cli`], [`metrics`], [`readiness`] |
@@ -18,6 +19,7 @@
 //! type that only [`verify`] can make, so that unverified data cannot reach the picture or the store.
 
 pub mod alert;
+pub mod backtest;
 pub mod broker;
 pub mod cap;
 pub mod centre;

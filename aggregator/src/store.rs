@@ -32,7 +32,7 @@ mod reports;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,6 +216,18 @@ impl Store {
     pub async fn history(&self, query: &HistoryQuery) -> Result<Vec<HistoryPoint>, StoreError> {
         let steps = query.check()?;
         self.at_path(history::read(&self.open.readers, query, steps).await)
+    }
+
+    /// Gives every sample of the store at `path`, scope by scope in the order of time. Reads only and takes
+    /// no lock: an aggregator may have the store open.
+    pub async fn samples(path: &Path, each: impl FnMut(Sample)) -> Result<(), StoreError> {
+        match file::examine(path).await? {
+            Condition::Absent => Ok(()),
+            Condition::Present { .. } => {
+                let read = async { history::all(&mut file::reader(path).await?, each).await };
+                read.await.map_err(|e| StoreError::of(path, e))
+            }
+        }
     }
 
     /// Removes what is older than the config keeps, a little at a time, so that commits go on in between.

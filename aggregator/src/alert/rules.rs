@@ -190,6 +190,17 @@ impl Rules {
         &self.digest
     }
 
+    /// The zone whose clock says which hour of the day it is.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// The same rules under another clock.
+    #[must_use]
+    pub fn in_zone(self, zone: TimeZone) -> Rules {
+        Rules { zone, ..self }
+    }
+
     /// The hour of the day, 0 to 23, on the clock of the rules' zone.
     pub fn hour(&self, time: Time) -> usize {
         let ms = i64::try_from(time.0.min(Time::MAX.0)).unwrap_or(0);

@@ -77,15 +77,15 @@ pub(super) async fn examine(path: &Path) -> Result<Condition, StoreError> {
     }
 }
 
-/// A connection of its own that cannot write.
-pub(super) async fn connect_reader(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+/// A connection that cannot write.
+pub(super) async fn reader(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
     SqliteConnection::connect_with(&options).await
 }
 
 /// (application id, schema, number of tables and indices).
 async fn read_header(path: &Path) -> Result<(i64, i64, i64), sqlx::Error> {
-    let mut connection = connect_reader(path).await?;
+    let mut connection = reader(path).await?;
     let header = async {
         let tables = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await?;
         let id = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await?;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use minicbor::Encoder;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, SqlitePool};
 use vardpuls_shared::care::CareType;
@@ -114,6 +115,18 @@ pub(super) async fn read(
         Ok(HistoryPoint { time: Time(number(row.try_get("time")?)?), figures, coverage, occupancy })
     };
     rows.iter().map(point).collect()
+}
+
+/// Every sample, scope by scope in the order of time.
+pub(super) async fn all(connection: &mut SqliteConnection, mut each: impl FnMut(Sample)) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query("SELECT scope, time, figures FROM sample ORDER BY scope, time").fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let scope: Scope = row.try_get::<&str, _>("scope")?.parse().map_err(unreadable)?;
+        let time = Time(number(row.try_get("time")?)?);
+        let (coverage, total, care) = decode(row.try_get("figures")?).map_err(unreadable)?;
+        each(Sample { scope, time, total, care, coverage });
+    }
+    Ok(())
 }
 
 /// Deletes the samples from before `cutoff`; how many that were.

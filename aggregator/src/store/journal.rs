@@ -107,7 +107,7 @@ impl Store {
             Condition::Present { schema } if schema >= file::WITH_JOURNAL => {}
             _ => return Ok(0),
         }
-        let mut connection = file::connect_reader(&config.path).await.map_err(|e| at(e.into()))?;
+        let mut connection = file::reader(&config.path).await.map_err(|e| at(e.into()))?;
         let verified = chain::verify(&mut connection).await.map_err(at);
         connection.close().await.map_err(|e| at(e.into()))?;
         verified

@@ -312,3 +312,15 @@ async fn files_that_are_not_our_store_are_named_and_not_touched() {
     assert_eq!(Store::examine(&config).await, Ok(Condition::Absent));
     assert!(!path.exists());
 }
+
+#[tokio::test]
+async fn all_samples_are_read_beside_the_one_who_has_the_store_open() {
+    let (folder, store) = fresh().await;
+    let region = Scope::Region("01".parse().expect("valid"));
+    let samples = vec![sample(region.clone(), 2000, 7), sample(region, 1000, 6), sample(Scope::Nation, 1500, 5)];
+    store.commit(&Batch { samples: samples.clone(), ..Batch::default() }).await.expect("stores");
+    let mut read = Vec::new();
+    Store::samples(&config(&folder).path, |sample| read.push(sample)).await.expect("reads");
+    let [later, earlier, nation] = <[Sample; 3]>::try_from(samples).expect("three");
+    assert_eq!(read, [nation, earlier, later], "scope by scope in the order of time");
+}
