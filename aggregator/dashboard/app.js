@@ -150,6 +150,7 @@ function connect() {
   for (const level of ["nation", "region", "hospital"]) on(level, takeFeed);
   on("pulse", (pulse) => { link.ready = pulse.ready; });
   on("resync", () => {});
+  for (const name of ["alert", "standing"]) on(name, () => Alarms.ask());
   source.onerror = lose;
 }
 
@@ -158,6 +159,7 @@ function lose() {
   link.source = null;
   link.state = "lost";
   draw();
+  Alarms.ask();
   // Spread out, so that a thousand screens do not come back in the same instant.
   setTimeout(connect, link.retry * (0.5 + Math.random()));
   link.retry = Math.min(link.retry * 2, 15_000);
@@ -534,6 +536,8 @@ function draw() {
 document.getElementById("language").onclick = () => {
   language = 1 - language;
   localStorage.setItem("language", language ? "en" : "sv");
+  document.documentElement.lang = language ? "en" : "sv";
+  Alarms.draw();
   drawNow();
 };
 
