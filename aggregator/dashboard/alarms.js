@@ -26,7 +26,7 @@ const Alarms = (() => {
 
   const panel = document.getElementById("alarms");
   const [polite, assertive] = ["alarms-polite", "alarms-assertive"].map((id) => document.getElementById(id));
-  const title = document.title;
+  let drill = false;
   let now = null; // what was answered last; null while unknown
   let known = null; // the ids that were shown before
   let [all, hidden] = [false, false];
@@ -94,10 +94,18 @@ const Alarms = (() => {
     return element("label", "token", `${words().token} `, field);
   }
 
+  // Whoever sets the page's title calls it after: an exercise shows there too.
+  function mark() {
+    const word = `${words().status.exercise} – `;
+    const bare = document.title.replace(/^(ÖVNING|EXERCISE) – /, "");
+    document.title = drill ? word + bare : bare;
+  }
+
   function draw() {
     const w = words();
     const exercise = now?.exercise ?? null;
-    document.title = exercise ? `${w.status.exercise} – ${title}` : title;
+    drill = exercise !== null;
+    mark();
     const heading = element("h2", "", w.title);
     const parts = [];
     if (exercise) parts.push(element("p", "banner exercise", w.exercise(exercise.name, clock(exercise.until))));
@@ -126,7 +134,7 @@ const Alarms = (() => {
     known = new Set(alerts.filter((alert) => !alert.hidden).map((alert) => alert.id));
     for (const [region, critical] of [[assertive, true], [polite, false]]) {
       const said = fresh.filter((alert) => (alert.severity === "critical") === critical);
-      if (said.length > 0) region.textContent = said.map((alert) => alert.headline).join(". ");
+      if (said.length > 0) region.textContent = said.map((alert) => (words().status[alert.status] ?? "") + " " + alert.headline).join(". ");
     }
   }
 
@@ -137,14 +145,14 @@ const Alarms = (() => {
     }
     asking = true;
     try {
-      const answer = await fetch("api/v1/alerts");
+      const answer = await fetch("api/v1/alerts", { signal: AbortSignal.timeout(10000) });
       now = answer.ok ? await answer.json() : null;
       if (now) announce(now.alerts);
     } catch {
       now = null;
     }
     // Whoever is typing a token is not interrupted.
-    if (!panel.contains(document.activeElement)) draw();
+    if (document.activeElement?.type !== "password" || !panel.contains(document.activeElement)) draw();
     setTimeout(() => {
       asking = false;
       if (again) {
@@ -156,5 +164,5 @@ const Alarms = (() => {
 
   setInterval(ask, 30000);
   ask();
-  return { ask, draw };
+  return { ask, draw, mark };
 })();

@@ -498,6 +498,7 @@ function drawConnection() {
   degraded.hidden = link.ready || state !== "live";
   text(degraded, t("degraded"));
   document.title = state === "lost" ? `✕ ${t("lost")} · Vardpuls` : "Vardpuls";
+  Alarms.mark();
 }
 
 function drawNow() {
