@@ -70,14 +70,14 @@ impl Finding {
 }
 
 /// Checks, prints, and gives the exit status: 1 where anything failed.
-pub fn run(file: &Path, json: bool) -> ExitCode {
-    let findings = check(file, &Clock::System);
+pub async fn run(file: &Path, json: bool) -> ExitCode {
+    let findings = check(file, &Clock::System).await;
     print!("{}", if json { render_json(&findings) } else { render(&findings) });
     if findings.iter().any(|f| f.level == Level::Failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Looks at everything, in the order in which the agent would need it.
-pub fn check(file: &Path, clock: &Clock) -> Vec<Finding> {
+pub async fn check(file: &Path, clock: &Clock) -> Vec<Finding> {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(e) => return vec![Finding::of(Level::Failed, "config", &e)],
@@ -89,7 +89,7 @@ pub fn check(file: &Path, clock: &Clock) -> Vec<Finding> {
         broker(&config),
         state_dir(&config.state_dir),
     ];
-    let readings = preview::read(&config);
+    let readings = preview::read(&config).await;
     // After the reading, which may take a while: a file that was just written is not from the future.
     let now = clock.now();
     for reading in &readings {
@@ -270,7 +270,7 @@ mod tests {
     const DROP: &str = "Ward,Occupied,Time\na,9,2023-11-14 22:13\nb,18,2023-11-14 22:13\n";
 
     /// The findings that are not good, when the config, the drop and the key's mode are these.
-    fn complaints(config: &str, drop: &str, mode: u32) -> Vec<(Level, String)> {
+    async fn complaints(config: &str, drop: &str, mode: u32) -> Vec<(Level, String)> {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("agent.toml");
         let key = folder.path().join("agent.key");
@@ -279,7 +279,7 @@ mod tests {
         fs::write(&key, SigningKey::generate_pem().expect("random")).expect("written");
         fs::set_permissions(&key, Permissions::from_mode(mode)).expect("set");
         let clock = Clock::standing_at("2023-11-14T22:14:00Z".parse().expect("a time"));
-        let findings = check(&file, &clock);
+        let findings = check(&file, &clock).await;
         let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").collect();
         assert_eq!(left.len(), 3, "the check leaves nothing behind");
         let text = render(&findings);
@@ -295,34 +295,34 @@ mod tests {
         assert!(found, "no {level} with {text:?} in {complaints:#?}");
     }
 
-    #[test]
-    fn a_good_setup_has_no_complaint() {
-        assert_eq!(complaints(CONFIG, DROP, 0o600), []);
+    #[tokio::test]
+    async fn a_good_setup_has_no_complaint() {
+        assert_eq!(complaints(CONFIG, DROP, 0o600).await, []);
     }
 
-    #[test]
-    fn what_stops_the_agent_failed() {
-        assert_complaint(&complaints("hospital = 1", DROP, 0o600), Level::Failed, "agent.toml, line 1, hospital");
-        assert_complaint(&complaints(CONFIG, DROP, 0o644), Level::Failed, "can be read by others");
-        assert_complaint(&complaints(CONFIG, "", 0o600), Level::Failed, "source beds: ");
+    #[tokio::test]
+    async fn what_stops_the_agent_failed() {
+        assert_complaint(&complaints("hospital = 1", DROP, 0o600).await, Level::Failed, "agent.toml, line 1, hospital");
+        assert_complaint(&complaints(CONFIG, DROP, 0o644).await, Level::Failed, "can be read by others");
+        assert_complaint(&complaints(CONFIG, "", 0o600).await, Level::Failed, "source beds: ");
         let broker = CONFIG.replace("\"mqtt://127.0.0.1\"", "\"mqtts://b\", ca-file = \"none.pem\"");
-        assert_complaint(&complaints(&broker, DROP, 0o600), Level::Failed, "none.pem");
+        assert_complaint(&complaints(&broker, DROP, 0o600).await, Level::Failed, "none.pem");
     }
 
-    #[test]
-    fn what_somebody_should_look_at_is_a_warning() {
-        let warns = |config: &str, drop: &str, text: &str| {
-            let complaints = complaints(config, drop, 0o600);
+    #[tokio::test]
+    async fn what_somebody_should_look_at_is_a_warning() {
+        let warns = async |config: &str, drop: &str, text: &str| {
+            let complaints = complaints(config, drop, 0o600).await;
             assert!(complaints.iter().all(|(level, _)| *level == Level::Warning), "{complaints:#?}");
             assert_complaint(&complaints, Level::Warning, text);
         };
-        warns(CONFIG, &DROP.replace("18", "many"), "ward b is absent: line 3, column \"Occupied\"");
-        warns(CONFIG, &DROP.replace("18", "many"), "report: 1 of 2 wards; without both staffed and occupied: b");
-        warns(CONFIG, &format!("{DROP}c,1,2023-11-14 22:13\n"), "not in the config: \"c\"");
-        warns(CONFIG, &DROP.replace("a,", "x,").replace("b,", "y,"), "gives counts for no ward");
-        warns(CONFIG, &DROP.replace("22:13", "21:13"), "it would be stale");
-        warns(CONFIG, &DROP.replace("22:13", "23:13"), "in the future");
-        warns(&CONFIG.replace("127.0.0.1", "b.example"), DROP, "in clear");
-        warns(&CONFIG.replace("state-dir = \".\"", "state-dir = \"later\""), DROP, "not there yet");
+        warns(CONFIG, &DROP.replace("18", "many"), "ward b is absent: line 3, column \"Occupied\"").await;
+        warns(CONFIG, &DROP.replace("18", "many"), "report: 1 of 2 wards; without both staffed and occupied: b").await;
+        warns(CONFIG, &format!("{DROP}c,1,2023-11-14 22:13\n"), "not in the config: \"c\"").await;
+        warns(CONFIG, &DROP.replace("a,", "x,").replace("b,", "y,"), "gives counts for no ward").await;
+        warns(CONFIG, &DROP.replace("22:13", "21:13"), "it would be stale").await;
+        warns(CONFIG, &DROP.replace("22:13", "23:13"), "in the future").await;
+        warns(&CONFIG.replace("127.0.0.1", "b.example"), DROP, "in clear").await;
+        warns(&CONFIG.replace("state-dir = \".\"", "state-dir = \"later\""), DROP, "not there yet").await;
     }
 }

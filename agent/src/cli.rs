@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sd_notify::NotifyState;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -100,17 +101,22 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     match cli.command {
         Command::Run => {
             let config = Config::load(&cli.config)?;
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(config, &cli.config))?;
+            runtime()?.block_on(serve(config, &cli.config))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { json } => Ok(check::run(&cli.config, json)),
+        Command::Check { json } => Ok(runtime()?.block_on(check::run(&cli.config, json))),
         Command::Preview { json } => {
-            print!("{}", preview::run(&Config::load(&cli.config)?, &Clock::System, json)?);
+            let config = Config::load(&cli.config)?;
+            print!("{}", runtime()?.block_on(preview::run(&config, &Clock::System, json))?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Keygen { card_only } => keygen(&Config::load(&cli.config)?, card_only),
         Command::Status { json } => show_status(&Config::load(&cli.config)?, json),
     }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 async fn serve(config: Config, path: &Path) -> Result<(), Box<dyn Error>> {

@@ -87,9 +87,9 @@ pub struct Field {
 }
 
 /// Reads every source, makes what would be sent, and renders it.
-pub fn run(config: &Config, clock: &Clock, json: bool) -> Result<String, SignerError> {
+pub async fn run(config: &Config, clock: &Clock, json: bool) -> Result<String, SignerError> {
     let signer = Signer::load(config)?;
-    let readings = read(config);
+    let readings = read(config).await;
     let now = clock.now();
     let snapshot = snapshot(config, &readings, now);
     // The place of the report in the outbox is only known when it is kept there.
@@ -105,9 +105,12 @@ pub fn run(config: &Config, clock: &Clock, json: bool) -> Result<String, SignerE
 }
 
 /// Reads every source once, in the order of the config.
-pub fn read(config: &Config) -> Vec<Reading> {
-    let read = |s: &crate::config::SourceConfig| Reading { source: s.name.clone(), result: source::read_once(s) };
-    config.sources.iter().map(read).collect()
+pub async fn read(config: &Config) -> Vec<Reading> {
+    let mut readings = Vec::with_capacity(config.sources.len());
+    for source in &config.sources {
+        readings.push(Reading { source: source.name.clone(), result: source::read_once(source).await });
+    }
+    readings
 }
 
 /// What the sources give together; none while no source that counts patients can be read.
@@ -282,7 +285,7 @@ mod tests {
     use vardpuls_shared::key::SigningKey;
 
     use super::*;
-    use crate::source::{FileFault, WardObservation};
+    use crate::source::{FileFault, Origin, WardObservation};
 
     fn config() -> Config {
         let text = r#"
@@ -314,7 +317,7 @@ mod tests {
             Reading { source: "beds".into(), result: Ok(Observation { at, wards, ..Observation::default() }) },
             Reading {
                 source: "staff".into(),
-                result: Err(SourceError { file: "t".into(), fault: FileFault::Missing }),
+                result: Err(SourceError::new(Origin::File("t".into()), FileFault::Missing)),
             },
         ]
     }

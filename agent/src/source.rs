@@ -3,14 +3,16 @@
 //! In: the sources of the config. Out: a [`SourceEvent`] for every reading that says something new.
 //! A source does not judge what it reads against other sources; that is the census.
 //!
-//! Nothing here holds or shows more of a file than counts, ward names and single cells: rows may
-//! hold what is nobody's business.
+//! Each kind has a spec, a reader and faults of its own in a module of its own. Nothing here holds
+//! or shows more of a source than counts, ward names and single
+//! cells: rows may hold what is nobody's business.
 
 pub mod csv;
 pub mod file;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 
 use tokio::sync::mpsc;
@@ -19,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::count::Extra;
 use vardpuls_shared::hospital::WardId;
+
+pub use csv::FileFault;
 
 use crate::config::{SourceConfig, SourceKind};
 
@@ -29,11 +33,11 @@ pub struct Observation {
     pub at: Time,
     /// What it says about each ward; a ward that it cannot vouch for is absent.
     pub wards: BTreeMap<WardId, WardObservation>,
-    /// Wards that are absent because a cell of theirs is wrong.
+    /// Wards that are absent because a value of theirs is wrong.
     pub spoiled: BTreeMap<WardId, CellFault>,
     /// Wards that are absent because the source says that they did not report.
     pub not_reported: BTreeSet<WardId>,
-    /// Names in the ward column that are no ward of the roster, shortened; at most [`MAX_UNKNOWN`].
+    /// What it calls wards that are no ward of the roster, shortened; at most [`MAX_UNKNOWN`].
     pub unknown: BTreeSet<String>,
 }
 
@@ -53,115 +57,74 @@ pub struct WardObservation {
     pub extras: BTreeMap<Extra, u16>,
 }
 
-/// A cell that cannot be read. It spoils its ward, not the file.
+/// A value that cannot be read. It spoils its ward, not the source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column:?}: {problem}")]
+#[error("{at}: {problem}")]
 pub struct CellFault {
-    /// The line, from 1.
-    pub line: u64,
-    /// The header of its column.
-    pub column: String,
+    /// Where it stands.
+    pub at: CellPlace,
     /// What is wrong, and what is right.
     pub problem: String,
 }
 
-/// Why a source could not be read. What it said before stands until it is too old.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {fault}", file.display())]
-pub struct SourceError {
-    /// The file.
-    pub file: PathBuf,
-    /// What is wrong with it.
-    pub fault: FileFault,
+/// Where a value stands in its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CellPlace {
+    /// In a file of lines.
+    Line {
+        /// The line, from 1.
+        line: u64,
+        /// The header of its column.
+        column: String,
+    },
 }
 
-/// What is wrong with a file as a whole.
+impl fmt::Display for CellPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CellPlace::Line { line, column } => write!(f, "line {line}, column {column:?}"),
+        }
+    }
+}
+
+/// Why a source could not be read. What it said before stands until it is too old.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FileFault {
-    /// Nothing there.
-    #[error("there is no such file; check path, and that the exporting system still writes there")]
-    Missing,
-    /// A folder, a socket or a device.
-    #[error("this is not a regular file; path must name the file itself")]
-    NotAFile,
-    /// The system does not let us.
-    #[error("cannot be read ({0}); let the agent's user read the file and enter its folders")]
-    Unreadable(String),
-    /// Larger than a table of wards can be.
-    #[error("has {bytes} bytes, more than the {most} that are read; check that path names the ward counts")]
-    TooLarge {
-        /// Its size.
-        bytes: u64,
-        /// The most that is read.
-        most: u64,
-    },
-    /// It changes all the time.
-    #[error(
-        "keeps changing, never still for the {0} ms of settle; let the exporting system write beside it and rename"
-    )]
-    Unsettled(u128),
-    /// No bytes, or a header without rows.
-    #[error("has no rows; the exporting system was perhaps stopped while it wrote")]
-    Empty,
-    /// Not in the charset.
-    #[error("line {line}: not {charset} text; set charset to what the exporting system writes (often windows-1252)")]
-    Charset {
-        /// The line, from 1.
-        line: u64,
-        /// What it was read as.
-        charset: &'static str,
-    },
-    /// A column that the config names is not in the header.
-    #[error(
-        "line 1: no column {column:?} among the {cells} of the header; correct {key} in the config, or delimiter if \
-         that number is wrong"
-    )]
-    NoColumn {
-        /// The header that the config gives.
-        column: String,
-        /// Where the config gives it.
-        key: String,
-        /// How many columns the header has.
-        cells: usize,
-    },
-    /// A column that the config names stands twice in the header.
-    #[error("line 1: column {0:?} stands twice in the header, so it is not clear which is meant; have one renamed")]
-    ColumnTwice(String),
-    /// A row that ends before a column that is needed.
-    #[error(
-        "line {line}: the row has {cells} cells, but column {column:?} is number {number}; was the file cut short?"
-    )]
-    ShortRow {
-        /// The line, from 1.
-        line: u64,
-        /// How many cells it has.
-        cells: usize,
-        /// The header of a column that is needed.
-        column: String,
-        /// Its number, from 1.
-        number: usize,
-    },
-    /// A quoted cell that goes on over several lines, where a count, a time or a ward is expected.
-    #[error(
-        "line {line}: a quoted cell of this row does not end on its line, so rows are lost in it; was the file cut short?"
-    )]
-    OpenQuote {
-        /// The line, from 1.
-        line: u64,
-    },
-    /// Two rows about one ward.
-    #[error(
-        "lines {first} and {second} are both about ward {ward}, and counts are never added up; select one with \
-         [source.rows] or [source.wards]"
-    )]
-    WardTwice {
-        /// The ward.
-        ward: WardId,
-        /// A line about it.
-        first: u64,
-        /// Another.
-        second: u64,
-    },
+#[error("{origin}: {fault}")]
+pub struct SourceError {
+    /// What was to be read.
+    pub origin: Origin,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+impl SourceError {
+    /// An error of one kind of source.
+    pub fn new(origin: Origin, fault: impl Into<Fault>) -> SourceError {
+        SourceError { origin, fault: fault.into() }
+    }
+}
+
+/// What a source reads, as errors call it. It never holds a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// What is wrong, by kind of source; each kind keeps its own faults beside its reader.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Of a file.
+    #[error(transparent)]
+    File(#[from] FileFault),
 }
 
 /// A reading that says something new.
@@ -196,10 +159,10 @@ pub fn spawn(
     tasks
 }
 
-/// Reads a source once, waiting for its file to settle.
-pub fn read_once(source: &SourceConfig) -> Result<Observation, SourceError> {
+/// Reads a source once: a file as soon as it settled.
+pub async fn read_once(source: &SourceConfig) -> Result<Observation, SourceError> {
     match &source.kind {
-        SourceKind::Csv(spec) => file::read_once(spec),
+        SourceKind::Csv(spec) => file::read_once(spec).await,
     }
 }
 
@@ -234,7 +197,7 @@ mod tests {
         let (events, mut heard) = mpsc::channel(16);
         let clock = Clock::standing_at(Time(5));
         let mut teller = Teller { source: "beds".into(), clock, events, last_fault: None };
-        let fault = |fault| Err(SourceError { file: "beds.csv".into(), fault });
+        let fault = |fault: FileFault| Err(SourceError::new(Origin::File("beds.csv".into()), fault));
         let seen = || Ok(Observation::default());
         for result in [
             fault(FileFault::Missing),

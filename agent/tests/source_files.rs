@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vardpuls_agent::config::{Config, SourceConfig};
-use vardpuls_agent::source::{self, FileFault, Observation, SourceError, SourceEvent};
+use vardpuls_agent::source::{self, Fault, FileFault, Observation, Origin, SourceError, SourceEvent};
 use vardpuls_shared::clock::{Clock, Time};
 
 /// How long a test waits for what must come.
@@ -105,8 +105,9 @@ impl Work {
     async fn until_fault(&mut self) -> FileFault {
         loop {
             if let Err(e) = self.next().await {
-                assert_eq!(e.file, self.file());
-                return e.fault;
+                assert_eq!(e.origin, Origin::File(self.file()));
+                let Fault::File(fault) = e.fault;
+                return fault;
             }
         }
     }
@@ -177,20 +178,20 @@ async fn shutdown_ends_a_source_that_nobody_hears() {
     work.stop().await;
 }
 
-#[test]
-fn what_is_too_large_or_not_ours_to_read_is_a_named_error() {
+#[tokio::test]
+async fn what_is_too_large_or_not_ours_to_read_is_a_named_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("beds.csv");
     let source = source(folder.path(), "settle = \"0s\"");
-    let fault = || source::read_once(&source).expect_err("a fault").fault;
     fs::File::create(&path).expect("made").set_len(source::file::MAX_BYTES + 1).expect("sparse");
-    assert_eq!(fault(), FileFault::TooLarge { bytes: source::file::MAX_BYTES + 1, most: source::file::MAX_BYTES });
+    let too_large = FileFault::TooLarge { bytes: source::file::MAX_BYTES + 1, most: source::file::MAX_BYTES };
+    assert_eq!(source::read_once(&source).await.expect_err("a fault").fault, Fault::File(too_large));
     fs::write(&path, drop_of(1)).expect("written");
     let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
     fs::set_permissions(&path, closed).expect("closed");
     // Root reads everything.
     if fs::read(&path).is_err() {
-        let error = source::read_once(&source).expect_err("closed").to_string();
+        let error = source::read_once(&source).await.expect_err("closed").to_string();
         assert!(error.contains("cannot be read (") && error.contains("let the agent's user read"), "{error}");
     }
 }

@@ -10,6 +10,7 @@
 //! ward is absent. A cell that says "not reported" leaves its count out, never zero. A row about
 //! several counts of one ward is one row; two rows about one ward are an error, not a sum.
 
+mod fault;
 mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +23,10 @@ use vardpuls_shared::clock::Time;
 use vardpuls_shared::count::{Extra, MAX_COUNT};
 use vardpuls_shared::hospital::WardId;
 
+pub use fault::FileFault;
 pub use time::TimeFormat;
 
-use super::{CellFault, FileFault, MAX_UNKNOWN, Observation, SourceError, WardObservation};
+use super::{CellFault, CellPlace, MAX_UNKNOWN, Observation, Origin, SourceError, WardObservation};
 
 /// How much of a cell an error shows.
 const SHOWN: usize = 40;
@@ -106,7 +108,7 @@ impl Field {
 
 /// Reads the bytes of a file that was last written at `modified`.
 pub fn parse(bytes: &[u8], spec: &CsvSpec, modified: Time) -> Result<Observation, SourceError> {
-    read(bytes, spec, modified).map_err(|fault| SourceError { file: spec.path.clone(), fault })
+    read(bytes, spec, modified).map_err(|fault| SourceError::new(Origin::File(spec.path.clone()), fault))
 }
 
 fn read(bytes: &[u8], spec: &CsvSpec, modified: Time) -> Result<Observation, FileFault> {
@@ -170,6 +172,12 @@ enum RowCounts {
 struct Column<'s> {
     header: &'s str,
     at: usize,
+}
+
+impl Column<'_> {
+    fn place(&self, line: u64) -> CellPlace {
+        CellPlace::Line { line, column: self.header.to_owned() }
+    }
 }
 
 /// Where everything stands in this file.
@@ -306,8 +314,7 @@ impl<'s> Table<'s> {
         };
         let text = cell(row, column);
         format.read(text).map(Some).map_err(|_| CellFault {
-            line,
-            column: column.header.to_owned(),
+            at: column.place(line),
             problem: format!("{:?} is not a time like {:?}; correct source.time", shown(text), format.pattern()),
         })
     }
@@ -323,7 +330,7 @@ impl<'s> Table<'s> {
             let count = match count(text) {
                 Ok(count) => count,
                 Err(problem) => {
-                    return RowCounts::Wrong(CellFault { line, column: column.header.to_owned(), problem });
+                    return RowCounts::Wrong(CellFault { at: column.place(line), problem });
                 }
             };
             any = true;

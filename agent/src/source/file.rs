@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 use vardpuls_shared::clock::Time;
 
-use super::csv::{self, CsvSpec};
+use super::csv::{self, CsvSpec, FileFault};
 use super::watch::Watch;
-use super::{FileFault, Observation, SourceError, Teller};
+use super::{Observation, Origin, SourceError, Teller};
 
 /// The largest file that is read. A country's wards fit in one of these.
 pub const MAX_BYTES: u64 = 16 << 20;
@@ -78,16 +78,22 @@ pub(super) async fn follow(spec: CsvSpec, mut teller: Teller, shutdown: Cancella
 }
 
 /// Reads a file once, after it settled.
-pub(super) fn read_once(spec: &CsvSpec) -> Result<Observation, SourceError> {
+pub(super) async fn read_once(spec: &CsvSpec) -> Result<Observation, SourceError> {
     let mut reader = Reader::new(spec.clone());
-    loop {
-        match reader.look(Instant::now(), false) {
-            Seen::Reading(result) => return result,
-            Seen::Unsettled(wait) => std::thread::sleep(wait),
-            // A reader that has read nothing yet always has something to see.
-            Seen::Nothing => {}
+    let reading = tokio::task::spawn_blocking(move || {
+        loop {
+            match reader.look(Instant::now(), false) {
+                Seen::Reading(result) => return result,
+                Seen::Unsettled(wait) => std::thread::sleep(wait),
+                // A reader that has read nothing yet always has something to see.
+                Seen::Nothing => {}
+            }
         }
-    }
+    });
+    reading.await.unwrap_or_else(|stopped| {
+        let fault = FileFault::Unreadable(format!("reading stopped short: {stopped}"));
+        Err(SourceError::new(Origin::File(spec.path.clone()), fault))
+    })
 }
 
 /// What a look at a file showed.
@@ -123,7 +129,7 @@ impl Reader {
                     // Whatever comes back is new, even if it is the same file.
                     self.settling.forget();
                 }
-                Seen::Reading(Err(SourceError { file: self.spec.path.clone(), fault }))
+                Seen::Reading(Err(SourceError::new(Origin::File(self.spec.path.clone()), fault)))
             }
         }
     }

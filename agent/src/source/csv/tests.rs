@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::*;
+use crate::source::Fault;
 
 const MODIFIED: Time = Time(1_670_000_000_000);
 
@@ -76,7 +77,8 @@ fn ok(text: &str, spec: &CsvSpec) -> Observation {
 }
 
 fn fault(text: &str) -> FileFault {
-    parse(text.as_bytes(), &wards(), MODIFIED).expect_err("unreadable").fault
+    let Fault::File(fault) = parse(text.as_bytes(), &wards(), MODIFIED).expect_err("unreadable").fault;
+    fault
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn a_file_in_doubt_is_a_named_error() {
         "drops/beds.csv: line 1: not UTF-8 text; set charset to what the exporting system writes (often windows-1252)"
     );
     let error = parse(b"Avdelning;Disponibla\nA;1\nB\xff", &wards(), MODIFIED).expect_err("not UTF-8");
-    assert!(matches!(error.fault, FileFault::Charset { line: 3, .. }));
+    assert!(matches!(error.fault, Fault::File(FileFault::Charset { line: 3, .. })));
 }
 
 #[test]
