@@ -4,6 +4,7 @@
 //! both, and nothing else in the centre knows which it is.
 
 pub mod embedded;
+pub mod front;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,8 +16,10 @@ use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpListener;
 
 use crate::config::{BrokerConfig, BrokerPlace, TlsConfig};
+use front::Front;
 
 /// The largest packet that is taken in or sent out. Far above the cap on messages, so that one that
 /// is over the cap is refused by name and does not end the connection.
@@ -62,17 +65,22 @@ pub enum BrokerError {
 pub struct Broker {
     /// How.
     pub options: MqttOptions,
-    /// Where the embedded broker listens; none for one that somebody runs.
-    pub listen: Option<SocketAddr>,
+    /// What stands before the embedded broker; none for one that somebody runs.
+    pub front: Option<Front>,
 }
 
 /// Starts the embedded broker and waits until it answers, or describes the external one.
 pub async fn prepare(config: &BrokerConfig) -> Result<Broker, BrokerError> {
     match &config.place {
         BrokerPlace::Embedded { listen } => {
-            let address = embedded::start(*listen).await?;
+            if !listen.ip().is_loopback() {
+                return Err(BrokerError::NotLoopback(*listen));
+            }
+            let listener = TcpListener::bind(listen).await.map_err(|e| BrokerError::Listen(*listen, e))?;
+            let address = listener.local_addr().map_err(|e| BrokerError::Listen(*listen, e))?;
+            let front = Front::open(listener, address, embedded::start().await?);
             let options = options(&config.client_id, &address.ip().to_string(), address.port());
-            Ok(Broker { options, listen: Some(address) })
+            Ok(Broker { options, front: Some(front) })
         }
         BrokerPlace::External(external) => {
             let mut options = options(&config.client_id, &external.host, external.port);
@@ -84,7 +92,7 @@ pub async fn prepare(config: &BrokerConfig) -> Result<Broker, BrokerError> {
             if let Some(tls) = &external.tls {
                 options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(client_config(tls)?)));
             }
-            Ok(Broker { options, listen: None })
+            Ok(Broker { options, front: None })
         }
     }
 }

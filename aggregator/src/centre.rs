@@ -25,6 +25,7 @@ use vardpuls_shared::key::{PublicKey, SigningKey};
 use crate::alert::alarms::Alarms;
 use crate::alert::book::Book;
 use crate::alert::standing::Standing;
+use crate::broker::front::Front;
 use crate::broker::{self, Broker, BrokerError};
 use crate::client::{self, Connection};
 use crate::committer::{Committer, Intake};
@@ -183,7 +184,7 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
     let broker = broker::prepare(&config.broker).await?;
     Ok(Centre {
         http_addr,
-        mqtt_addr: broker.listen,
+        mqtt_addr: broker.front.as_ref().map(|front| front.address),
         public_key: key.public(),
         view,
         standing,
@@ -319,7 +320,7 @@ impl Centre {
         follow(&mut beside, operators.watch(OPERATORS_SCAN, shutdown.clone()));
         follow(&mut beside, enrolments.watch(ENROLMENT_SCAN, shutdown.clone()));
         beside.spawn(prune(store.clone(), clock, shutdown.clone()));
-        Ok(Running { queue, line, beside, store })
+        Ok(Running { queue, line, beside, store, _front: broker.front })
     }
 }
 
@@ -366,6 +367,8 @@ struct Running {
     /// What ends with the shutdown.
     beside: JoinSet<Result<(), RunError>>,
     store: Store,
+    /// Open until everything is drained.
+    _front: Option<Front>,
 }
 
 impl Running {

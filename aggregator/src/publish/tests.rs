@@ -16,8 +16,9 @@ use super::*;
 use crate::alert::book::Book;
 use crate::alert::entry::{Act, Actor, Ending, Said};
 use crate::alert::standing::Standing;
-use crate::broker::embedded;
+use crate::broker;
 use crate::client::{Connection, Parts};
+use crate::config::{BrokerConfig, BrokerPlace};
 use crate::enrolment::Registry;
 use crate::ingest::IngestQueue;
 use crate::live::Live;
@@ -181,7 +182,9 @@ const ALERTS: [&str; 2] = ["vardpuls/v1/alert/+", "vardpuls/v1/json/alert/+"];
 
 #[tokio::test]
 async fn a_broker_keeps_what_stands_and_neither_ends_nor_ghosts() {
-    let port = embedded::start("127.0.0.1:0".parse().expect("valid")).await.expect("a broker").port();
+    let place = BrokerPlace::Embedded { listen: "127.0.0.1:0".parse().expect("valid") };
+    let broker = broker::prepare(&BrokerConfig { client_id: "centre".into(), place }).await.expect("a broker");
+    let port = broker.front.as_ref().expect("its front").address.port();
     let mut live = Reader::new("live", port, &ALERTS).await;
     let (signed, json) = (|rule| Topic::Alert(alarm(rule)), |rule| Topic::JsonAlert(alarm(rule)));
     for topic in [signed("ghost"), json("ghost"), signed("stands")] {
@@ -201,7 +204,7 @@ async fn a_broker_keeps_what_stands_and_neither_ends_nor_ghosts() {
         metrics: metrics.clone(),
         readiness: Arc::new(Readiness::default()),
     };
-    let (client, connection) = Connection::new(MqttOptions::new("centre", "127.0.0.1", port), parts);
+    let (client, connection) = Connection::new(broker.options, parts);
     let key = Arc::new(SigningKey::from_seed(&[1; 32]));
     let publisher =
         Publisher { outgoing: outgoing.clone(), client, key: key.clone(), json: true, metrics: metrics.clone() };
