@@ -9,8 +9,9 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,8 +23,9 @@ use vardpuls_shared::card::Card;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::key::SigningKey;
 
-use crate::config::Config;
-use crate::{Agent, check, outbox, preview, signer, status};
+use crate::config::{Config, parse_duration};
+use crate::status::command::Form;
+use crate::{Agent, check, preview, signer, status};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -61,12 +63,55 @@ enum Command {
         #[arg(long)]
         card_only: bool,
     },
-    /// Ask the running agent how it is; without one, show what the outbox holds.
-    Status {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Ask the running agent how it is: what was last read, sent and receipted, what waits, what was refused and why,
+    /// how far its clock is off. Without an agent, show what its outbox holds.
+    ///
+    /// The agent answers on a Unix socket (`status-socket` in the config), which its user and its group may ask; it
+    /// listens on no network port for this.
+    ///
+    /// Exit status: 0 an agent answers, 1 none does or it cannot be asked. With --nagios: 0 ok, 1 warning, 2 critical
+    /// (the centre does not hear this hospital), 3 it cannot be asked. With --textfile: 0 once the file is written, also
+    /// where no agent answers (`vardpuls_agent_up` is 0 then), 1 where it cannot be.
+    Status(StatusOptions),
+}
+
+#[derive(Debug, Args)]
+struct StatusOptions {
+    /// Print the whole status as JSON.
+    #[arg(long, group = "form")]
+    json: bool,
+    /// Print one line with performance data, as a Nagios or Icinga plugin does.
+    #[arg(long, group = "form")]
+    nagios: bool,
+    /// Write metrics for the textfile collector of Prometheus' node exporter to FILE, replacing it as a whole; `-` is standard output.
+    #[arg(long, group = "form", value_name = "FILE")]
+    textfile: Option<PathBuf>,
+    /// With --nagios: a warning when the newest receipt is this old, as in 5m. Default: halfway between heartbeat and
+    /// valid-for.
+    #[arg(long, requires = "nagios", value_name = "DURATION", value_parser = duration)]
+    warning: Option<Duration>,
+    /// With --nagios: critical when the newest receipt is this old. Default: valid-for, when the centre calls the
+    /// hospital stale.
+    #[arg(long, requires = "nagios", value_name = "DURATION", value_parser = duration)]
+    critical: Option<Duration>,
+    /// Ask at this socket; the config is then not read.
+    #[arg(long, value_name = "FILE")]
+    socket: Option<PathBuf>,
+}
+
+impl StatusOptions {
+    fn form(&self) -> Form {
+        match &self.textfile {
+            Some(file) => Form::Textfile(file.clone()),
+            None if self.nagios => Form::Nagios { warning: self.warning, critical: self.critical },
+            None if self.json => Form::Json,
+            None => Form::Table,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("write a whole number and ms, s, m, h or d, as in 5m")
 }
 
 /// Reads the command line, does it, prints what went wrong.
@@ -98,20 +143,29 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
-    match cli.command {
+    match &cli.command {
         Command::Run => {
             let config = Config::load(&cli.config)?;
             runtime()?.block_on(serve(config, &cli.config))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { json } => Ok(runtime()?.block_on(check::run(&cli.config, json))),
+        Command::Check { json } => {
+            let runtime = runtime()?;
+            let code = runtime.block_on(check::run(&cli.config, *json));
+            // A file system that hangs must not hold back what was found.
+            runtime.shutdown_background();
+            Ok(code)
+        }
         Command::Preview { json } => {
             let config = Config::load(&cli.config)?;
-            print!("{}", runtime()?.block_on(preview::run(&config, &Clock::System, json))?);
+            print!("{}", runtime()?.block_on(preview::run(&config, &Clock::System, *json))?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Keygen { card_only } => keygen(&Config::load(&cli.config)?, card_only),
-        Command::Status { json } => show_status(&Config::load(&cli.config)?, json),
+        Command::Keygen { card_only } => keygen(&Config::load(&cli.config)?, *card_only),
+        Command::Status(options) => {
+            let code = status::command::run(&cli.config, options.socket.as_deref(), &options.form())?;
+            Ok(ExitCode::from(code))
+        }
     }
 }
 
@@ -182,37 +236,4 @@ fn keygen(config: &Config, card_only: bool) -> Result<ExitCode, Box<dyn Error>> 
     let card = Card::new(config.hospital.clone(), config.name.clone(), config.region.clone(), key.public());
     print!("{}", card.render());
     Ok(ExitCode::SUCCESS)
-}
-
-fn show_status(config: &Config, json: bool) -> Result<ExitCode, Box<dyn Error>> {
-    let socket = status::socket(&config.state_dir);
-    let asked = status::ask(&config.state_dir)
-        .map_err(|e| format!("{}: {e}; status must be asked as the agent's user or root", socket.display()))?;
-    if let Some(status) = asked {
-        if json {
-            println!("{}", serde_json::to_string_pretty(&status)?);
-        } else {
-            print!("{}", status::render(&status));
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let contents = match outbox::inspect(&config.state_dir) {
-        Err(outbox::OutboxError::Locked { .. }) => {
-            let socket = status::socket(&config.state_dir);
-            let why = "it is starting or stopping; ask again in a moment, and look at its log if that does not help";
-            return Err(format!("an agent holds the outbox but does not answer at {}: {why}", socket.display()).into());
-        }
-        contents => contents?,
-    };
-    match (json, contents) {
-        (true, contents) => println!("{}", serde_json::to_string_pretty(&contents)?),
-        (false, Some(contents)) => {
-            println!("no agent runs on {}; its outbox holds:", config.state_dir.display());
-            print!("{}", status::render_contents(&contents));
-        }
-        (false, None) => {
-            println!("no agent runs on {}, and none ever did: there is no outbox", config.state_dir.display());
-        }
-    }
-    Ok(ExitCode::FAILURE)
 }

@@ -62,8 +62,10 @@ pub struct Config {
     pub name: String,
     /// The region, as the centre's nation file names it.
     pub region: RegionCode,
-    /// Where the outbox and the status socket lie.
+    /// Where the outbox lies.
     pub state_dir: PathBuf,
+    /// Where the agent answers how it is; `status.sock` in the state folder unless said otherwise.
+    pub status_socket: PathBuf,
     /// The hospital's private key, PKCS#8 PEM, mode 0600.
     pub key_file: PathBuf,
     /// Whose receipts are believed.
@@ -173,6 +175,7 @@ struct Head {
     name: String,
     region: RegionCode,
     state_dir: PathBuf,
+    status_socket: Option<PathBuf>,
     key_file: PathBuf,
     #[serde(deserialize_with = "public_key")]
     centre_key: PublicKey,
@@ -215,12 +218,15 @@ impl Config {
         let broker = head.broker.check(&document, base)?;
         let wards = ward::read(&document)?;
         let sources = source::read(&document, base, &wards)?;
+        let state_dir = base.join(head.state_dir);
+        let status_socket = head.status_socket.map_or_else(|| state_dir.join("status.sock"), |path| base.join(path));
         Ok(Config {
             file: file.to_owned(),
             hospital: head.hospital,
             name: head.name,
             region: head.region,
-            state_dir: base.join(head.state_dir),
+            state_dir,
+            status_socket,
             key_file: base.join(head.key_file),
             centre_key: head.centre_key,
             broker,
@@ -369,7 +375,8 @@ fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     })
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a duration as it is written in the config.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let milliseconds = match unit {

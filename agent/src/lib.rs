@@ -20,6 +20,7 @@
 //! | [`outbox`] | every report from its position to its receipt |
 //! | [`publisher`] | MQTT: what to send when, receipts |
 //! | [`status`] | what the agent tells about itself |
+//! | [`word`] | what the centre's feed says of this hospital |
 //! | [`preview`], [`check`] | what people see before anything is sent |
 
 pub mod census;
@@ -34,6 +35,7 @@ mod shift;
 pub mod signer;
 pub mod source;
 pub mod status;
+pub mod word;
 
 use std::sync::{Arc, Mutex};
 
@@ -49,7 +51,7 @@ use crate::outbox::{Outbox, OutboxError};
 use crate::publisher::connection::{self, ConnectionFileError};
 use crate::shift::Shift;
 use crate::signer::{Signer, SignerError};
-use crate::status::Board;
+use crate::status::{Board, Bounds};
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -98,14 +100,15 @@ impl Agent {
             Ok::<_, OutboxError>((outbox, summary))
         });
         let (outbox, summary) = opened.await.expect("opening the outbox catches its panics")?;
-        let board = new_board(&config, &signer);
+        let fingerprint = signer.public_key().fingerprint().to_string();
+        let board = Board::new(&config, fingerprint, signer.roster_version(), now);
         board.update(|status| status.outbox = Some(summary));
-        let socket = match status::bind(&config.state_dir) {
+        let socket = match status::socket::bind(&config.status_socket) {
             Ok(socket) => Some(socket),
             Err(e) => {
                 // A convenience must not stop the reports.
-                let path = status::socket(&config.state_dir);
-                warn!(hospital = %config.hospital, socket = %path.display(), error = %e, "no status socket");
+                let path = config.status_socket.display();
+                warn!(hospital = %config.hospital, socket = %path, error = %e, "no status socket");
                 None
             }
         };
@@ -119,7 +122,7 @@ impl Agent {
             version = env!("CARGO_PKG_VERSION"), "agent starts");
         let mut serving = JoinSet::new();
         if let Some(socket) = self.socket.take() {
-            serving.spawn(status::serve(socket, self.board.clone(), self.clock.clone(), shutdown.clone()));
+            serving.spawn(status::socket::serve(socket, self.board.clone(), self.clock.clone(), shutdown.clone()));
         }
         while !shutdown.is_cancelled() {
             let stop = shutdown.child_token();
@@ -147,9 +150,10 @@ impl Agent {
 
     /// Takes a new config if it can work; else says why, and the old one stays in force.
     fn accept(&mut self, config: Config) -> bool {
-        if config.hospital != self.config.hospital || config.state_dir != self.config.state_dir {
+        let fixed = |config: &Config| (config.hospital.clone(), config.state_dir.clone(), config.status_socket.clone());
+        if fixed(&config) != fixed(&self.config) {
             error!(hospital = %self.config.hospital,
-                "reload: hospital and state-dir cannot change while running; restart the agent. The old config stays");
+                "reload: hospital, state-dir and status-socket cannot change while running; restart the agent. The old config stays");
             return false;
         }
         match prepare(&config) {
@@ -159,6 +163,7 @@ impl Agent {
                 self.board.update(|status| {
                     status.fingerprint = self.signer.public_key().fingerprint().to_string();
                     status.connection.broker = config.broker.to_string();
+                    status.bounds = Bounds::of(&config);
                     status.roster = format!("{:08x}", self.signer.roster_version());
                     status.sources.retain(|name, _| config.sources.iter().any(|s| s.name == *name));
                 });
@@ -175,11 +180,6 @@ impl Agent {
             }
         }
     }
-}
-
-fn new_board(config: &Config, signer: &Signer) -> Board {
-    let fingerprint = signer.public_key().fingerprint().to_string();
-    Board::new(config.hospital.clone(), fingerprint, config.broker.to_string(), signer.roster_version())
 }
 
 /// Everything of a config that can be checked without the network.

@@ -15,7 +15,7 @@ pub mod schedule;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rumqttc::QoS;
+use rumqttc::{Publish, QoS};
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,8 @@ use vardpuls_shared::topic::Topic;
 use crate::config::{Broker, Config};
 use crate::outbox::{self, Held, OutboxError, Refused};
 use crate::signer::Signer;
-use crate::status::{Board, LastReceipt};
+use crate::status::{Board, Drift, LastReceipt, LastReport};
+use crate::word;
 use connection::{Backoff, Connection, Line, OFFLINE, ONLINE};
 use schedule::{Pace, Schedule, Step};
 
@@ -73,6 +74,8 @@ struct Session {
     up: Option<Instant>,
     receipted: bool,
     roster_sent: Option<Instant>,
+    /// Whether the feed was asked for.
+    asked: bool,
     /// Not before this: the queue was full, or the outbox failed.
     hold: Option<Instant>,
 }
@@ -153,6 +156,7 @@ impl Publisher {
             up: None,
             receipted: false,
             roster_sent: None,
+            asked: false,
             hold: None,
         };
         loop {
@@ -165,7 +169,7 @@ impl Publisher {
                 }
                 line = session.connection.line() => match line {
                     Line::Up => self.up(&mut session, *next.borrow_and_update()),
-                    Line::Message(bytes) => self.message(&mut session, &bytes).await,
+                    Line::Message(message) => self.message(&mut session, &message).await,
                     Line::Closed => {}
                     Line::Lost(reason) => {
                         let good = session.receipted || session.up.is_some_and(|at| at.elapsed() >= GOOD_SESSION);
@@ -203,6 +207,7 @@ impl Publisher {
                 if let Some(held) = held.first() {
                     info!(hospital = %self.hospital, sequence = held.position.sequence,
                         "no receipt in time; sending everything without one again");
+                    self.ask_for_word(session);
                 }
                 session.schedule.check_done(Instant::now(), !held.is_empty());
             }),
@@ -261,7 +266,42 @@ impl Publisher {
         }
     }
 
-    async fn message(&self, session: &mut Session, bytes: &[u8]) {
+    async fn message(&self, session: &mut Session, message: &Publish) {
+        if message.topic == Topic::Receipt(self.hospital.clone()).to_string() {
+            self.receipt(session, &message.payload).await;
+            return;
+        }
+        let now = self.clock.now();
+        let mut taken = Ok(());
+        self.board.update(|status| {
+            let message = (message.topic.as_str(), message.retain, &message.payload[..]);
+            taken = status.word.get_or_insert_default().take(message, &self.centre, &self.hospital, now);
+        });
+        if let Err(e) = taken {
+            warn!(hospital = %self.hospital, reason = %e, "a message on the feed's topics is not believed");
+        }
+    }
+
+    /// Asks what the centre's feed says of this hospital; answers come as messages.
+    fn ask_for_word(&self, session: &mut Session) {
+        for topic in word::topics(&self.hospital) {
+            // A full queue asks again at the next check.
+            let _ = session.connection.client.try_subscribe(topic, QoS::AtLeastOnce);
+        }
+        session.asked = true;
+    }
+
+    /// Receipts come again: the feed is for others.
+    fn leave_word(&self, session: &mut Session) {
+        for topic in word::topics(&self.hospital) {
+            // A full queue leaves the subscription until the connection ends, which only costs traffic.
+            let _ = session.connection.client.try_unsubscribe(topic);
+        }
+        session.asked = false;
+        self.board.update(|status| status.word = None);
+    }
+
+    async fn receipt(&self, session: &mut Session, bytes: &[u8]) {
         let receipt = match receipts::read(bytes, &self.centre, &self.hospital) {
             Ok(receipt) => receipt,
             Err(e) => {
@@ -278,6 +318,10 @@ impl Publisher {
             self.send_roster(session);
         }
         session.receipted = true;
+        if session.asked {
+            self.leave_word(session);
+        }
+        let (epoch, stored) = (receipt.epoch, receipt.stored.clone());
         session.schedule.receipted(Instant::now());
         let settled = self
             .on_outbox(move |outbox, now| {
@@ -304,6 +348,11 @@ impl Publisher {
         debug!(hospital = %self.hospital, stored = settled.stored, refused = settled.refused.len(), "receipt");
         self.board.update(|status| {
             status.receipt = Some(LastReceipt { at, issued_at });
+            let is_newest =
+                |r: &&LastReport| r.epoch == epoch && stored.iter().any(|&(a, b)| (a..=b).contains(&r.sequence));
+            if let Some(report) = status.report.as_ref().filter(is_newest) {
+                status.clock = Some(Drift::of(report.at, issued_at, at));
+            }
             status.outbox = Some(summary);
             status.refused.extend(settled.refused.iter().map(|&(s, reason)| Refused::new(s, reason, at)));
             let surplus = status.refused.len().saturating_sub(SHOWN_REFUSALS);
@@ -323,7 +372,7 @@ impl Publisher {
                 tokio::select! {
                     line = session.connection.line() => match line {
                         Line::Lost(reason) => return Err(reason),
-                        Line::Message(bytes) => self.message(&mut session, &bytes).await,
+                        Line::Message(message) => self.message(&mut session, &message).await,
                         Line::Up | Line::Closed => {}
                     },
                     () = sleep_until(wake.into()) => {}
@@ -335,7 +384,7 @@ impl Publisher {
                 match session.connection.line().await {
                     Line::Closed => return Ok(()),
                     Line::Lost(reason) => return Err(reason),
-                    Line::Message(bytes) => self.message(&mut session, &bytes).await,
+                    Line::Message(message) => self.message(&mut session, &message).await,
                     Line::Up => {}
                 }
             }

@@ -171,6 +171,8 @@ impl<'a> Desk<'a> {
                     source.read_at = Some(event.at);
                     source.wards = wards;
                     source.spoiled = spoiled;
+                    source.not_reported = observation.not_reported.len();
+                    source.unmapped.clone_from(&observation.unknown);
                     source.error = None;
                 });
                 self.census.update(&event.source, observation);

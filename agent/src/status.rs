@@ -1,31 +1,26 @@
-//! What the agent tells about itself: one JSON document, kept up to date by every part, served on
-//! a Unix socket and rendered by `vardpuls-agent status`.
+//! What the agent tells about itself: one JSON document, kept up to date by every part.
 //!
-//! The socket `status.sock` lies in the state folder, mode 0600. Whoever connects gets the document
-//! and the end of the stream; nothing is ever read from it.
+//! In: what each part did. Out: the document, over a socket ([`socket`]), and in the forms that
+//! people and monitoring read: a [`table`], a [`nagios`] line, a [`textfile`] of metrics. [`command`]
+//! is `vardpuls-agent status`. No patient content: counts, names of wards and sources, faults.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+pub mod command;
+pub mod nagios;
+pub mod socket;
+pub mod table;
+pub mod textfile;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixListener;
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
-use vardpuls_shared::clock::{Clock, Time};
+use vardpuls_shared::clock::Time;
 use vardpuls_shared::hospital::HospitalId;
 
-use crate::outbox::{Contents, Refused, Summary};
-
-/// How long a reader of the socket may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::config::Config;
+use crate::outbox::{Refused, Summary};
+use crate::word::Word;
 
 /// The whole document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +34,10 @@ pub struct Status {
     pub agent: String,
     /// The agent's clock when this was asked for.
     pub now: Time,
+    /// When it started.
+    pub started_at: Time,
+    /// What the config promises.
+    pub bounds: Bounds,
     /// The way to the broker.
     pub connection: Connection,
     /// Each source, by name.
@@ -49,6 +48,10 @@ pub struct Status {
     pub report_error: Option<String>,
     /// The newest receipt that was believed.
     pub receipt: Option<LastReceipt>,
+    /// How far this clock is from the centre's, by the newest receipt of a live report.
+    pub clock: Option<Drift>,
+    /// What the centre's feed says of this hospital; asked for only while receipts are missing.
+    pub word: Option<Word>,
     /// How many messages on the receipt topic were not believed.
     pub receipts_not_believed: u64,
     /// Why the last of them was not.
@@ -59,6 +62,22 @@ pub struct Status {
     pub refused: Vec<Refused>,
     /// The version of the roster that reports refer to.
     pub roster: String,
+}
+
+/// What the config promises, for those who judge by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Bounds {
+    /// Seconds between two reports, at most.
+    pub heartbeat: u64,
+    /// Seconds that a report's counts may be relied on; after them the centre calls the hospital stale.
+    pub valid_for: u64,
+    /// Seconds that a report may wait for its receipt.
+    pub max_age: u64,
+    /// Bytes that may wait.
+    pub max_bytes: u64,
+    /// Wards in the roster.
+    pub wards: usize,
 }
 
 /// The way to the broker.
@@ -87,6 +106,10 @@ pub struct Source {
     pub wards: usize,
     /// How many wards it then spoiled by a cell that cannot be read; the log names them.
     pub spoiled: usize,
+    /// How many wards it then said did not report.
+    pub not_reported: usize,
+    /// Names in it that are no ward of the config, shortened.
+    pub unmapped: BTreeSet<String>,
     /// What is wrong with it now.
     pub error: Option<String>,
     /// How many readings failed, since the start.
@@ -119,23 +142,71 @@ pub struct LastReceipt {
     pub issued_at: Time,
 }
 
+/// How far this clock is ahead of the centre's, in ms: between these two. The centre's moment lies
+/// between the making of a report and the coming of its receipt, so that no delay can blur it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Drift {
+    /// Not less than this.
+    pub least_ms: i64,
+    /// Not more than this.
+    pub most_ms: i64,
+}
+
+impl Drift {
+    /// From a report made at `made`, receipted by the centre at `issued`, its receipt here at `came`.
+    pub fn of(made: Time, issued: Time, came: Time) -> Drift {
+        let (a, b) = (made.offset_from(issued), came.offset_from(issued));
+        // A clock that was set back in between gives them in the wrong order.
+        Drift { least_ms: a.min(b), most_ms: a.max(b) }
+    }
+
+    /// The middle, and how far the truth may be from it.
+    pub fn about(self) -> (i64, u64) {
+        let half = self.most_ms.abs_diff(self.least_ms) / 2;
+        (self.least_ms.saturating_add_unsigned(half), self.most_ms.abs_diff(self.least_ms).div_ceil(2))
+    }
+
+    /// By how much it is certainly off: the end of the interval that is nearer to zero.
+    pub fn at_least(self) -> i64 {
+        if self.least_ms > 0 { self.least_ms } else { self.most_ms.min(0) }
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (about, give) = self.about();
+        let side = if about < 0 { "behind" } else { "ahead of" };
+        write!(f, "{} s {side} the centre's, give or take {} s", seconds(about.unsigned_abs()), seconds(give))
+    }
+}
+
+/// Milliseconds as seconds, with as many decimals as matter.
+fn seconds(ms: u64) -> String {
+    if ms >= 10_000 { (ms / 1000).to_string() } else { format!("{}.{:02}", ms / 1000, ms % 1000 / 10) }
+}
+
 /// The status as the agent's parts share it.
 #[derive(Debug, Clone)]
 pub struct Board(Arc<Mutex<Status>>);
 
 impl Board {
     /// A board on which nothing has happened yet.
-    pub fn new(hospital: HospitalId, fingerprint: String, broker: String, roster_version: u32) -> Board {
+    pub fn new(config: &Config, fingerprint: String, roster_version: u32, started_at: Time) -> Board {
         Board(Arc::new(Mutex::new(Status {
-            hospital,
+            hospital: config.hospital.clone(),
             fingerprint,
             agent: env!("CARGO_PKG_VERSION").into(),
-            now: Time::default(),
-            connection: Connection { broker, ..Connection::default() },
+            now: started_at,
+            started_at,
+            bounds: Bounds::of(config),
+            connection: Connection { broker: config.broker.to_string(), ..Connection::default() },
             sources: BTreeMap::new(),
             report: None,
             report_error: None,
             receipt: None,
+            clock: None,
+            word: None,
             receipts_not_believed: 0,
             last_not_believed: None,
             outbox: None,
@@ -156,134 +227,18 @@ impl Board {
     }
 }
 
-/// The socket of a state folder.
-pub fn socket(state_dir: &Path) -> PathBuf {
-    state_dir.join("status.sock")
-}
-
-/// Binds the socket. The outbox must be open: its lock makes this agent the only one here, so that
-/// a socket that already lies there is left over.
-pub fn bind(state_dir: &Path) -> io::Result<UnixListener> {
-    let path = socket(state_dir);
-    match fs::remove_file(&path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
-/// Answers on the socket until shutdown.
-pub async fn serve(listener: UnixListener, board: Board, clock: Clock, shutdown: CancellationToken) {
-    loop {
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((mut stream, _)) => {
-                let text = serde_json::to_vec_pretty(&board.read(clock.now())).unwrap_or_default();
-                // A reader that does not read only loses its own answer.
-                let _ = tokio::time::timeout(PATIENCE, async {
-                    stream.write_all(&text).await?;
-                    stream.shutdown().await
-                })
-                .await;
-            }
-            Err(e) => {
-                warn!(error = %e, "status socket");
-                tokio::time::sleep(PATIENCE).await;
-            }
+impl Bounds {
+    /// Those of a config.
+    pub fn of(config: &Config) -> Bounds {
+        Bounds {
+            heartbeat: config.report.heartbeat.as_secs(),
+            valid_for: config.report.valid_for.as_secs(),
+            max_age: config.outbox.max_age.as_secs(),
+            max_bytes: config.outbox.max_bytes,
+            wards: config.wards.len(),
         }
     }
 }
 
-/// Asks the agent that runs on `state_dir`; none when there is none.
-pub fn ask(state_dir: &Path) -> io::Result<Option<Status>> {
-    let mut stream = match UnixStream::connect(socket(state_dir)) {
-        Ok(stream) => stream,
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(Some(serde_json::from_str(&text)?))
-}
-
-/// The document as lines for people.
-pub fn render(status: &Status) -> String {
-    let mut out = String::new();
-    let mut line = |word: &str, text: String| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{word:<14}{text}");
-    };
-    let connection = &status.connection;
-    line("hospital", status.hospital.to_string());
-    line("fingerprint", status.fingerprint.clone());
-    let since = connection.since.map_or(String::new(), |t| format!(" since {t}"));
-    let state = if connection.connected { "connected" } else { "not connected" };
-    line("broker", format!("{}, {state}{since}", connection.broker));
-    if let Some(e) = &connection.last_error {
-        line("", format!("last error: {e}"));
-    }
-    for (name, source) in &status.sources {
-        let read = source.read_at.map_or("never read".into(), |t| format!("read {t}, {} wards", source.wards));
-        let spoiled = if source.spoiled > 0 { format!(", {} spoiled", source.spoiled) } else { String::new() };
-        line("source", format!("{name}: {read}{spoiled}, {} errors", source.errors));
-        if let Some(e) = &source.error {
-            line("", e.clone());
-        }
-    }
-    line("roster", format!("version {}", status.roster));
-    line(
-        "last report",
-        match &status.report {
-            Some(r) => format!("{} at {}, {} wards, observed {}", r.sequence, r.at, r.wards, r.observed_at),
-            None => "none since the start".into(),
-        },
-    );
-    if let Some(e) = &status.report_error {
-        line("", e.clone());
-    }
-    line(
-        "last receipt",
-        match &status.receipt {
-            Some(r) => format!("at {}", r.at),
-            None => "none since the start".into(),
-        },
-    );
-    if let Some(e) = &status.last_not_believed {
-        line("", format!("{} messages were not believed; the last: {e}", status.receipts_not_believed));
-    }
-    if let Some(outbox) = &status.outbox {
-        out.push_str(&render_outbox(outbox, &status.refused));
-    }
-    out
-}
-
-/// The outbox of a stopped agent as lines for people.
-pub fn render_contents(contents: &Contents) -> String {
-    render_outbox(&contents.summary(), &contents.refused)
-}
-
-fn render_outbox(outbox: &Summary, refused: &[Refused]) -> String {
-    let mut out = String::new();
-    let oldest = outbox.oldest.map_or(String::new(), |t| format!(", the oldest from {t}"));
-    let _ = writeln!(out, "{:<14}{} reports without receipt, {} bytes{oldest}", "outbox", outbox.held, outbox.bytes);
-    let _ = writeln!(
-        out,
-        "{:<14}{} receipted, {} refused, {} dropped",
-        "", outbox.released, outbox.refused, outbox.dropped
-    );
-    if outbox.dropped > 0 {
-        let _ =
-            writeln!(out, "{:<14}dropped reports are a gap in the centre's history: see [outbox] in the config", "");
-    }
-    for report in refused {
-        let _ =
-            writeln!(out, "{:<14}{} {} at {}: {}", "refused", report.sequence, report.reason, report.at, report.remedy);
-    }
-    out
-}
+#[cfg(test)]
+pub(crate) mod tests;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, QoS,
-    TlsConfiguration, Transport,
+    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, Publish,
+    QoS, TlsConfiguration, Transport,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -73,7 +73,7 @@ pub(super) enum Line {
     /// The broker took us.
     Up,
     /// A message on a topic that we subscribed to.
-    Message(Vec<u8>),
+    Message(Publish),
     /// The disconnect that we asked for is on its way.
     Closed,
     /// The connection ended, or never stood. The last word of a connection.
@@ -115,7 +115,7 @@ async fn drive(mut events: EventLoop, tell: mpsc::Sender<Line>) {
                 up = true;
                 Line::Up
             }
-            Ok(Event::Incoming(Packet::Publish(message))) => Line::Message(message.payload.to_vec()),
+            Ok(Event::Incoming(Packet::Publish(message))) => Line::Message(message),
             Ok(Event::Outgoing(Outgoing::Disconnect)) => Line::Closed,
             Ok(_) => continue,
             Err(e) => Line::Lost(reason(&e, up)),

@@ -131,8 +131,8 @@ occupied = "occupied"
 
     /// What the running agent says, if one runs.
     pub(crate) async fn status(&self) -> Option<Status> {
-        let path = self.path("state");
-        let asked = tokio::task::spawn_blocking(move || status::ask(&path)).await.expect("no panic");
+        let path = self.path("state/status.sock");
+        let asked = tokio::task::spawn_blocking(move || status::socket::ask(&path)).await.expect("no panic");
         asked.expect("answers or is absent")
     }
 

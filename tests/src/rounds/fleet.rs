@@ -326,7 +326,9 @@ impl Fleet {
 
     /// What every agent says of its outbox; none where it does not answer.
     pub fn statuses(&self) -> impl Iterator<Item = Option<Summary>> {
-        self.hospitals.iter().map(|h| status::ask(&h.folder.join("state")).ok().flatten().and_then(|s| s.outbox))
+        self.hospitals
+            .iter()
+            .map(|h| status::socket::ask(&h.folder.join("state/status.sock")).ok().flatten().and_then(|s| s.outbox))
     }
 
     /// How many reports every agent got a receipt for; zero where it does not answer.
