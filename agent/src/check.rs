@@ -89,7 +89,7 @@ pub async fn check(file: &Path, clock: &Clock) -> Vec<Finding> {
         broker(&config),
         state_dir(&config.state_dir),
     ];
-    let readings = preview::read(&config).await;
+    let readings = preview::read(&config, clock).await;
     // After the reading, which may take a while: a file that was just written is not from the future.
     let now = clock.now();
     for reading in &readings {

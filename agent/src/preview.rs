@@ -89,7 +89,7 @@ pub struct Field {
 /// Reads every source, makes what would be sent, and renders it.
 pub async fn run(config: &Config, clock: &Clock, json: bool) -> Result<String, SignerError> {
     let signer = Signer::load(config)?;
-    let readings = read(config).await;
+    let readings = read(config, clock).await;
     let now = clock.now();
     let snapshot = snapshot(config, &readings, now);
     // The place of the report in the outbox is only known when it is kept there.
@@ -105,10 +105,10 @@ pub async fn run(config: &Config, clock: &Clock, json: bool) -> Result<String, S
 }
 
 /// Reads every source once, in the order of the config.
-pub async fn read(config: &Config) -> Vec<Reading> {
+pub async fn read(config: &Config, clock: &Clock) -> Vec<Reading> {
     let mut readings = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
-        readings.push(Reading { source: source.name.clone(), result: source::read_once(source).await });
+        readings.push(Reading { source: source.name.clone(), result: source::read_once(source, clock).await });
     }
     readings
 }

@@ -9,12 +9,20 @@
 
 pub mod csv;
 pub mod file;
+mod gathering;
+pub mod http;
+pub mod json;
+pub mod mapping;
+pub mod polled;
+pub mod sql;
+pub mod time;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
+use hyper::Uri;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +31,8 @@ use vardpuls_shared::count::Extra;
 use vardpuls_shared::hospital::WardId;
 
 pub use csv::FileFault;
+pub use json::JsonFault;
+pub use sql::SqlFault;
 
 use crate::config::{SourceConfig, SourceKind};
 
@@ -77,12 +87,23 @@ pub enum CellPlace {
         /// The header of its column.
         column: String,
     },
+    /// In the result of a query.
+    Row {
+        /// The row, from 1.
+        row: u64,
+        /// Its column.
+        column: String,
+    },
+    /// In a JSON document.
+    Pointer(String),
 }
 
 impl fmt::Display for CellPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CellPlace::Line { line, column } => write!(f, "line {line}, column {column:?}"),
+            CellPlace::Row { row, column } => write!(f, "row {row}, column {column:?}"),
+            CellPlace::Pointer(pointer) => write!(f, "at {pointer}"),
         }
     }
 }
@@ -109,12 +130,23 @@ impl SourceError {
 pub enum Origin {
     /// A file.
     File(PathBuf),
+    /// An address, without a login and without what follows its `?`.
+    Url(String),
+}
+
+impl Origin {
+    /// An address that may be shown: what follows its `?` may be a key.
+    pub(crate) fn url(url: &Uri) -> Origin {
+        let text = url.to_string();
+        Origin::Url(text.split_once('?').map_or(text.as_str(), |(shown, _)| shown).to_owned())
+    }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::File(path) => path.display().fmt(f),
+            Origin::Url(url) => url.fmt(f),
         }
     }
 }
@@ -125,6 +157,12 @@ pub enum Fault {
     /// Of a file.
     #[error(transparent)]
     File(#[from] FileFault),
+    /// Of a JSON endpoint.
+    #[error(transparent)]
+    Json(#[from] JsonFault),
+    /// Of a query.
+    #[error(transparent)]
+    Sql(#[from] SqlFault),
 }
 
 /// A reading that says something new.
@@ -153,16 +191,18 @@ pub fn spawn(
     for SourceConfig { name, kind, .. } in sources {
         let teller = Teller { source: name, clock: clock.clone(), events: events.clone(), last_fault: None };
         match kind {
-            SourceKind::Csv(spec) => tasks.spawn(file::follow(spec, teller, shutdown.clone())),
+            SourceKind::Csv(spec) => tasks.spawn(file::follow(*spec, teller, shutdown.clone())),
+            SourceKind::Polled(spec) => tasks.spawn(polled::follow(*spec, teller, shutdown.clone())),
         };
     }
     tasks
 }
 
 /// Reads a source once: a file as soon as it settled.
-pub async fn read_once(source: &SourceConfig) -> Result<Observation, SourceError> {
+pub async fn read_once(source: &SourceConfig, clock: &Clock) -> Result<Observation, SourceError> {
     match &source.kind {
         SourceKind::Csv(spec) => file::read_once(spec).await,
+        SourceKind::Polled(spec) => polled::read_once(spec, clock).await,
     }
 }
 

@@ -106,7 +106,7 @@ impl Work {
         loop {
             if let Err(e) = self.next().await {
                 assert_eq!(e.origin, Origin::File(self.file()));
-                let Fault::File(fault) = e.fault;
+                let Fault::File(fault) = e.fault else { panic!("{e}") };
                 return fault;
             }
         }
@@ -185,13 +185,13 @@ async fn what_is_too_large_or_not_ours_to_read_is_a_named_error() {
     let source = source(folder.path(), "settle = \"0s\"");
     fs::File::create(&path).expect("made").set_len(source::file::MAX_BYTES + 1).expect("sparse");
     let too_large = FileFault::TooLarge { bytes: source::file::MAX_BYTES + 1, most: source::file::MAX_BYTES };
-    assert_eq!(source::read_once(&source).await.expect_err("a fault").fault, Fault::File(too_large));
+    assert_eq!(source::read_once(&source, &Clock::System).await.expect_err("a fault").fault, Fault::File(too_large));
     fs::write(&path, drop_of(1)).expect("written");
     let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
     fs::set_permissions(&path, closed).expect("closed");
     // Root reads everything.
     if fs::read(&path).is_err() {
-        let error = source::read_once(&source).await.expect_err("closed").to_string();
+        let error = source::read_once(&source, &Clock::System).await.expect_err("closed").to_string();
         assert!(error.contains("cannot be read (") && error.contains("let the agent's user read"), "{error}");
     }
 }

@@ -93,6 +93,11 @@ impl<'t> Document<'t> {
         self.find(&[Step::Key(key)]).and_then(|value| value.get_ref().as_array()).map_or(0, |array| array.len())
     }
 
+    /// Whether something is written at `way`.
+    pub(super) fn has(&self, way: &[Step<'_>]) -> bool {
+        self.find(way).is_some()
+    }
+
     /// An error about the value at `way`; where that is not written, about the table where it would be.
     pub(super) fn wrong(&self, way: &[Step<'_>], problem: impl Into<String>) -> ConfigError {
         let written = (0..=way.len()).rev().find_map(|n| self.find(&way[..n]));

@@ -5,6 +5,10 @@
 //! question of the config.
 
 mod csv;
+mod http;
+mod json;
+mod mapping;
+mod sql;
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +18,8 @@ use serde::{Deserialize, Deserializer};
 use super::document::Document;
 use super::document::Step::{self, At, Key};
 use super::{ConfigError, WardConfig, duration};
-use crate::source::csv::{CsvSpec, Field};
+use crate::source::csv::CsvSpec;
+use crate::source::polled::PolledSpec;
 
 /// One source.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +36,9 @@ pub struct SourceConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceKind {
     /// A CSV file that some system drops.
-    Csv(CsvSpec),
+    Csv(Box<CsvSpec>),
+    /// Something that is asked again and again.
+    Polled(Box<PolledSpec>),
 }
 
 /// The keys that every kind of source has.
@@ -50,6 +57,8 @@ const HEAD: [&str; 3] = ["name", "kind", "max-age"];
 #[serde(rename_all = "kebab-case")]
 enum Kind {
     Csv,
+    Json,
+    Sql,
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
@@ -77,11 +86,11 @@ pub(super) fn read(
         if sources.iter().any(|other| other.name == head.name) {
             return wrong("another source has this name already");
         }
+        let table = Table { document, way };
         let kind = match head.kind {
-            Kind::Csv => {
-                let table: csv::CsvTable = document.table(&way, &HEAD)?;
-                SourceKind::Csv(table.check(&Table { document, way }, base, wards)?)
-            }
+            Kind::Csv => SourceKind::Csv(Box::new(csv::read(&table, base, wards)?)),
+            Kind::Sql => SourceKind::Polled(Box::new(sql::read(&table, base, wards)?)),
+            Kind::Json => SourceKind::Polled(Box::new(json::read(&table, base, wards)?)),
         };
         sources.push(SourceConfig { name: head.name, max_age: head.max_age, kind });
     }
@@ -96,7 +105,8 @@ impl SourceConfig {
     /// Whether reports have to wait for this source: it is one that counts patients.
     pub fn gives_occupied(&self) -> bool {
         match &self.kind {
-            SourceKind::Csv(spec) => spec.counts.contains_key(&Field::Occupied),
+            SourceKind::Csv(spec) => spec.mapping.gives_occupied(),
+            SourceKind::Polled(spec) => spec.gives_occupied(),
         }
     }
 }
@@ -107,7 +117,17 @@ struct Table<'d> {
     way: [Step<'d>; 2],
 }
 
+/// Refuses to ask more often than a hospital's system should be.
+fn too_often(at: &Table<'_>, every: Duration) -> Result<(), ConfigError> {
+    if every < Duration::from_secs(1) { Err(at.wrong(&["every"], "must be at least 1s")) } else { Ok(()) }
+}
+
 impl Table<'_> {
+    /// Whether the table has this key.
+    fn has(&self, key: &str) -> bool {
+        self.document.has(&[self.way[0], self.way[1], Key(key)])
+    }
+
     fn wrong(&self, keys: &[&str], problem: impl Into<String>) -> ConfigError {
         let way: Vec<Step<'_>> = self.way.into_iter().chain(keys.iter().map(|key| Key(key))).collect();
         self.document.wrong(&way, problem)

@@ -7,7 +7,10 @@ use vardpuls_shared::count::Extra;
 use vardpuls_shared::roster::Capability;
 
 use super::*;
-use crate::source::csv::{Field, TimeFrom, WardFrom};
+use crate::source::http::Auth;
+use crate::source::mapping::{Field, TimeFrom, WardFrom};
+use crate::source::polled::{PolledKind, PolledSpec};
+use crate::source::sql::{Database, ServerTls};
 
 const HEAD: &str = r#"hospital = "SE0000000000-0001"
 name = "Exempelsjukhuset"
@@ -32,7 +35,7 @@ fn error(text: &str) -> String {
 }
 
 fn csv(config: &Config) -> &crate::source::csv::CsvSpec {
-    let SourceKind::Csv(spec) = &config.sources[0].kind;
+    let SourceKind::Csv(spec) = &config.sources[0].kind else { panic!("{:?}", config.sources) };
     spec
 }
 
@@ -54,10 +57,10 @@ fn the_shortest_config_has_defaults_and_paths_beside_the_file() {
     let spec = csv(&config);
     assert_eq!(spec.path, Path::new("/etc/v/drops/beds.csv"));
     assert_eq!((spec.scan, spec.settle, spec.delimiter), (SECOND * 5, SECOND / 5, b','));
-    assert_eq!(spec.not_reported, BTreeSet::from([String::new()]));
-    assert_eq!(spec.ward, WardFrom::Constant("iva".parse().expect("an id")));
-    assert_eq!(spec.counts, [(Field::Occupied, "Belagda".to_owned())].into());
-    assert_eq!(spec.time, TimeFrom::FileModified);
+    assert_eq!(spec.mapping.not_reported, BTreeSet::from([String::new()]));
+    assert_eq!(spec.mapping.ward, WardFrom::Constant("iva".parse().expect("an id")));
+    assert_eq!(spec.mapping.counts, [(Field::Occupied, "Belagda".to_owned())].into());
+    assert_eq!(spec.mapping.time, TimeFrom::Reading);
 }
 
 #[test]
@@ -93,15 +96,15 @@ fn a_full_config_has_all_its_parts() {
     assert_eq!(config.sources[0].max_age, Some(SECOND * 86_400));
     let spec = csv(&config);
     assert_eq!((spec.charset, spec.delimiter), (encoding_rs::WINDOWS_1252, b'\t'));
-    assert!(spec.not_reported.contains("pas d'information disponible"));
-    assert_eq!(spec.counts.get(&Field::Extra(Extra::OVER_24H)).map(String::as_str), Some("Ö"));
-    assert_eq!(spec.rows["No. permis"], BTreeSet::from(["51".to_owned(), "52".to_owned()]));
-    let WardFrom::Column { header, names } = &spec.ward else { panic!("a column") };
+    assert!(spec.mapping.not_reported.contains("pas d'information disponible"));
+    assert_eq!(spec.mapping.counts.get(&Field::Extra(Extra::OVER_24H)).map(String::as_str), Some("Ö"));
+    assert_eq!(spec.mapping.rows["No. permis"], BTreeSet::from(["51".to_owned(), "52".to_owned()]));
+    let WardFrom::Column { header, names } = &spec.mapping.ward else { panic!("a column") };
     assert_eq!(header, "Avd");
     // Wards go by their own ids as well.
     assert_eq!(names.keys().collect::<Vec<_>>(), ["A12", "b", "iva"]);
     assert!(
-        matches!(&spec.time, TimeFrom::Column { header, format } if header == "T" && format.pattern() == "%Y-%m-%dT%H:%M")
+        matches!(&spec.mapping.time, TimeFrom::Column { header, format } if header == "T" && format.pattern() == "%Y-%m-%dT%H:%M")
     );
 }
 
@@ -219,6 +222,84 @@ fn errors_of_sources_name_line_and_key() {
         ),
     ] {
         let error = error(&(before.clone() + &sources));
+        assert!(error.starts_with(expected), "expected {expected:?}, found {error:?}");
+    }
+}
+
+#[test]
+fn polled_sources_have_defaults_and_paths_beside_the_file() {
+    let json = "[[source]]\nname = \"api\"\nkind = \"json\"\nurl = \"https://h.example/beds\"\nbearer-token-file = \"t\"\n\
+        [source.pointers.iva]\noccupied = \"/icu\"\n";
+    let sql = "[[source]]\nname = \"db\"\nkind = \"sql\"\nurl = \"mariadb://h.example/beds\"\nusername = \"u\"\n\
+        query = \"SELECT 1 ; \"\nward = \"iva\"\n[source.columns]\noccupied = \"o\"\n";
+    let config = parse(&[HEAD, BROKER, WARD, json, sql].concat()).expect("right");
+    let polled = |at: usize| {
+        let SourceKind::Polled(spec) = &config.sources[at].kind else { panic!("{:?}", config.sources) };
+        spec.as_ref().clone()
+    };
+    let PolledSpec { every, kind: PolledKind::Json(json) } = polled(0) else { panic!("json") };
+    assert_eq!((every, json.http.timeout, json.http.max_bytes), (SECOND * 60, SECOND * 20, 8 << 20));
+    assert_eq!(json.http.auth, Auth::Bearer("/etc/v/t".into()));
+    let PolledSpec { kind: PolledKind::Sql(sql), .. } = polled(1) else { panic!("sql") };
+    assert_eq!((sql.query.as_str(), sql.database.to_string().as_str()), ("SELECT 1", "mysql://h.example:3306/beds"));
+    let Database::MySql(server) = sql.database else { panic!("mysql") };
+    assert_eq!(server.tls, Some(ServerTls { ca_file: None, client: None }));
+}
+
+#[test]
+fn errors_of_polled_sources_name_line_and_key() {
+    let before = [HEAD, BROKER, WARD].concat();
+    let json = |keys: &str| {
+        format!(
+            "[[source]]\nname = \"api\"\nkind = \"json\"\n{keys}\narray = \"/wards\"\nward = \"iva\"\n[source.columns]\noccupied = \"/o\"\n"
+        )
+    };
+    let sql = |keys: &str| {
+        format!(
+            "[[source]]\nname = \"db\"\nkind = \"sql\"\n{keys}\nward = \"iva\"\n[source.columns]\noccupied = \"o\"\n"
+        )
+    };
+    let url = "url = \"https://h.example/beds\"\n";
+    let database = "url = \"postgres://h.example/beds\"\nusername = \"u\"\nquery = \"SELECT 1\"\n";
+    for (source, expected) in [
+        (json(""), "line 14, source: missing field `url`"),
+        (json("url = \"ftp://h/x\""), "line 17, source.url: is no address; write http"),
+        (json("url = \"https://me:secret@h/x\""), "line 17, source.url: holds a user or a password"),
+        (
+            json("url = \"http://h.example/x\"\nbearer-token-file = \"t\""),
+            "line 18, source.bearer-token-file: would go over the network in clear",
+        ),
+        (json("url = \"http://h.example/x\"\nca-file = \"t\""), "line 18, source.ca-file: has no effect"),
+        (json(&format!("{url}username = \"u\"")), "line 14, source.password-file: is missing"),
+        (json(&format!("{url}client-key-file = \"u\"")), "line 14, source.client-cert-file: is missing"),
+        (json(&format!("{url}every = \"0s\"")), "line 18, source.every: must be at least 1s"),
+        (json(&format!("{url}colour = 1")), "line 18, source.colour: unknown field"),
+        (
+            json(&format!("{url}header-files = {{ \"a b\" = \"f\" }}")),
+            "line 18, source.header-files.\"a b\": is not the name",
+        ),
+        (json(url).replace("\"/o\"", "\"o\""), "line 22, source.columns.occupied: must be a JSON pointer"),
+        (json(url).replace("\"/wards\"", "\"wards\""), "line 19, source.array: must be a JSON pointer"),
+        (
+            json(url).replace("array = \"/wards\"\nward = \"iva\"\n[source.columns]", "[source.pointers.med]"),
+            "line 19, source.pointers.med: med is not the id of any [[ward]]",
+        ),
+        (sql("url = \"oracle://h/x\"\nquery = \"SELECT 1\""), "line 17, source.url: write postgres://"),
+        (sql("url = \"postgres://u:p@h/x\"\nquery = \"SELECT 1\""), "line 17, source.url: holds a user"),
+        (sql("url = \"postgres://h\"\nquery = \"SELECT 1\""), "line 17, source.url: write postgres://"),
+        (sql("url = \"postgres://h/x\"\nquery = \"SELECT 1\""), "line 14, source.username: is missing"),
+        (
+            sql("url = \"sqlite:x.db\"\nusername = \"u\"\nquery = \"SELECT 1\""),
+            "line 18, source.username: has no effect",
+        ),
+        (sql(&database.replace("SELECT 1", "SELECT 1; DELETE FROM x")), "line 19, source.query: must be one statement"),
+        (sql(&database.replace("SELECT 1", " ;")), "line 19, source.query: must be a statement"),
+        (
+            sql(&format!("{database}tls = \"off\"\nca-file = \"c\"")),
+            "line 21, source.ca-file: has no effect without TLS",
+        ),
+    ] {
+        let error = error(&(before.clone() + &source));
         assert!(error.starts_with(expected), "expected {expected:?}, found {error:?}");
     }
 }

@@ -1,10 +1,16 @@
 //! Drops as hospitals really write them, and any bytes at all.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
+use vardpuls_shared::count::{Extra, MAX_COUNT};
+use vardpuls_shared::hospital::WardId;
 
 use super::*;
-use crate::source::Fault;
+use crate::source::mapping::{Field, TimeFrom, WardFrom};
+use crate::source::time::TimeFormat;
+use crate::source::{Fault, MAX_UNKNOWN, WardObservation};
 
 const MODIFIED: Time = Time(1_670_000_000_000);
 
@@ -24,19 +30,21 @@ fn wards() -> CsvSpec {
         settle: Duration::ZERO,
         charset: encoding_rs::UTF_8,
         delimiter: b';',
-        not_reported: set(["", "-"]),
-        ward: WardFrom::Column {
-            header: "Avdelning".into(),
-            names: [("A12".to_owned(), id("med-12")), ("IVA".to_owned(), id("iva"))].into(),
+        mapping: Mapping {
+            not_reported: set(["", "-"]),
+            ward: WardFrom::Column {
+                header: "Avdelning".into(),
+                names: [("A12".to_owned(), id("med-12")), ("IVA".to_owned(), id("iva"))].into(),
+            },
+            counts: [
+                (Field::Staffed, "Disponibla".to_owned()),
+                (Field::Occupied, "Belagda".to_owned()),
+                (Field::Extra(Extra::BLOCKED), "Spärrade".to_owned()),
+            ]
+            .into(),
+            time: TimeFrom::Reading,
+            rows: BTreeMap::new(),
         },
-        counts: [
-            (Field::Staffed, "Disponibla".to_owned()),
-            (Field::Occupied, "Belagda".to_owned()),
-            (Field::Extra(Extra::BLOCKED), "Spärrade".to_owned()),
-        ]
-        .into(),
-        time: TimeFrom::FileModified,
-        rows: BTreeMap::new(),
     }
 }
 
@@ -46,19 +54,21 @@ fn shared() -> CsvSpec {
     CsvSpec {
         charset: encoding_rs::WINDOWS_1252,
         delimiter: b',',
-        not_reported: set(["", "pas d'information disponible"]),
-        ward: WardFrom::Constant(id("urgence")),
-        counts: [
-            (Field::Staffed, "Civieres_fonctionnelles".to_owned()),
-            (Field::Occupied, "Civieres_occupees".to_owned()),
-            (Field::Extra(Extra::OVER_24H), "Plus_de_24_heures".to_owned()),
-        ]
-        .into(),
-        time: TimeFrom::Column {
-            header: "Mise_a_jour".into(),
-            format: TimeFormat::new(zone, "%Y-%m-%dT%H:%M").expect("a format"),
+        mapping: Mapping {
+            not_reported: set(["", "pas d'information disponible"]),
+            ward: WardFrom::Constant(id("urgence")),
+            counts: [
+                (Field::Staffed, "Civieres_fonctionnelles".to_owned()),
+                (Field::Occupied, "Civieres_occupees".to_owned()),
+                (Field::Extra(Extra::OVER_24H), "Plus_de_24_heures".to_owned()),
+            ]
+            .into(),
+            time: TimeFrom::Column {
+                header: "Mise_a_jour".into(),
+                format: TimeFormat::new(zone, "%Y-%m-%dT%H:%M").expect("a format"),
+            },
+            rows: [("No_permis".to_owned(), set(["1002"]))].into(),
         },
-        rows: [("No_permis".to_owned(), set(["1002"]))].into(),
         ..wards()
     }
 }
@@ -77,8 +87,10 @@ fn ok(text: &str, spec: &CsvSpec) -> Observation {
 }
 
 fn fault(text: &str) -> FileFault {
-    let Fault::File(fault) = parse(text.as_bytes(), &wards(), MODIFIED).expect_err("unreadable").fault;
-    fault
+    match parse(text.as_bytes(), &wards(), MODIFIED).expect_err("unreadable").fault {
+        Fault::File(fault) => fault,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -92,7 +104,7 @@ fn a_shared_file_gives_our_row_and_its_local_time() {
 #[test]
 fn what_was_not_reported_is_absent_and_still_dated() {
     let mut spec = shared();
-    spec.rows = [("No_permis".to_owned(), set(["1003"]))].into();
+    spec.mapping.rows = [("No_permis".to_owned(), set(["1003"]))].into();
     let seen = parse(&latin1(SHARED), &spec, MODIFIED).expect("readable");
     assert!(seen.wards.is_empty() && seen.spoiled.is_empty());
     assert_eq!(seen.not_reported, [id("urgence")].into());
@@ -102,7 +114,7 @@ fn what_was_not_reported_is_absent_and_still_dated() {
 #[test]
 fn a_file_without_our_row_vouches_for_nothing_and_is_dated_by_the_others() {
     let mut spec = shared();
-    spec.rows = [("No_permis".to_owned(), set(["9999"]))].into();
+    spec.mapping.rows = [("No_permis".to_owned(), set(["9999"]))].into();
     let seen = parse(&latin1(SHARED), &spec, MODIFIED).expect("readable");
     assert_eq!(seen, Observation { at: "2022-12-01T05:46:00Z".parse().expect("a time"), ..Observation::default() });
 }

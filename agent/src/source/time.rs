@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::civil;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
 use vardpuls_shared::clock::Time;
 
 /// How a time is written.
@@ -14,11 +14,15 @@ use vardpuls_shared::clock::Time;
 /// that carries its own offset (`%z`) is taken by that.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimeFormat {
-    zone: TimeZone,
-    format: String,
+    zone: Option<TimeZone>,
+    format: Option<String>,
     /// The format tells the instant by itself: it has an offset, or counts seconds.
     absolute: bool,
 }
+
+/// What an error shows of ISO 8601.
+const ISO: &str = "2026-11-25T14:00:00";
+const ISO_OFFSET: &str = "2026-11-25T14:00:00+01:00";
 
 impl TimeFormat {
     /// A `strptime` format, for times of `zone` where it has no offset; refuses one that cannot be read or
@@ -28,7 +32,7 @@ impl TimeFormat {
         let written = jiff::fmt::strtime::format(format, &example)
             .map_err(|e| format!("{format:?} cannot be read ({e}); write it as in \"%Y-%m-%d %H:%M\""))?;
         let absolute = BrokenDownTime::parse(format, &written).is_ok_and(|parts| parts.to_timestamp().is_ok());
-        let read = TimeFormat { zone, format: format.to_owned(), absolute };
+        let read = TimeFormat { zone: Some(zone), format: Some(format.to_owned()), absolute };
         let again = read
             .read(&written)
             .map_err(|problem| format!("{format:?}: {problem}; write it as in \"%Y-%m-%d %H:%M\""))?;
@@ -41,23 +45,46 @@ impl TimeFormat {
         }
     }
 
-    /// The format.
+    /// ISO 8601, as databases and JSON have it (`2026-11-25 14:00:00.123+01`); what has no offset is a time of
+    /// `zone`, and without a zone is no time.
+    pub fn iso(zone: Option<TimeZone>) -> TimeFormat {
+        TimeFormat { zone, format: None, absolute: false }
+    }
+
+    /// The format, or an example of it.
     pub fn pattern(&self) -> &str {
-        &self.format
+        match &self.format {
+            Some(format) => format,
+            None if self.zone.is_some() => ISO,
+            None => ISO_OFFSET,
+        }
     }
 
     /// Reads a time.
     pub fn read(&self, text: &str) -> Result<Time, String> {
         let problem = |e: jiff::Error| e.to_string();
-        let parts = BrokenDownTime::parse(&self.format, text).map_err(problem)?;
-        let stamp = if self.absolute {
-            parts.to_timestamp().map_err(problem)?
-        } else {
-            let local = parts.to_datetime().map_err(problem)?;
-            self.zone.to_ambiguous_zoned(local).compatible().map_err(problem)?.timestamp()
+        let stamp = match &self.format {
+            None => match text.parse::<Timestamp>() {
+                Ok(stamp) => stamp,
+                Err(e) => self.local(text.parse().map_err(|_| problem(e))?)?,
+            },
+            Some(format) => {
+                let parts = BrokenDownTime::parse(format, text).map_err(problem)?;
+                if self.absolute {
+                    parts.to_timestamp().map_err(problem)?
+                } else {
+                    self.local(parts.to_datetime().map_err(problem)?)?
+                }
+            }
         };
         let milliseconds = u64::try_from(stamp.as_millisecond()).map_err(|_| "is before 1970".to_owned())?;
         Ok(Time(milliseconds))
+    }
+
+    fn local(&self, time: civil::DateTime) -> Result<Timestamp, String> {
+        let zone = self.zone.as_ref().ok_or("has no offset, and no zone is given")?;
+        let zoned = zone.to_ambiguous_zoned(time).compatible().map_err(|e| e.to_string())?;
+        Ok(zoned.timestamp())
     }
 }
 
@@ -87,6 +114,25 @@ mod tests {
         let text = "2023-07-01 12:00:00 +0500";
         assert_eq!(read("UTC", "%Y-%m-%d %H:%M:%S %z", text).as_deref(), Ok("2023-07-01T07:00:00.000Z"));
         assert_eq!(read("Europe/Stockholm", "%s", "1688194800").as_deref(), Ok("2023-07-01T07:00:00.000Z"));
+    }
+
+    #[test]
+    fn databases_and_json_write_iso_8601_with_an_offset_or_in_a_zone() {
+        let zone = Some(TimeZone::get("Europe/Stockholm").expect("a zone"));
+        let local = TimeFormat::iso(zone);
+        for (text, expected) in [
+            ("2023-07-01 12:00:00", "2023-07-01T10:00:00.000Z"),
+            ("2023-07-01T12:00:00.123456", "2023-07-01T10:00:00.123Z"),
+            ("2023-07-01 12:00:00+00", "2023-07-01T12:00:00.000Z"),
+            ("2023-07-01T12:00:00Z", "2023-07-01T12:00:00.000Z"),
+        ] {
+            assert_eq!(local.read(text).map(|t| t.to_string()).as_deref(), Ok(expected), "{text}");
+        }
+        let strict = TimeFormat::iso(None);
+        assert!(strict.read("2023-07-01T12:00:00+02:00").is_ok());
+        for wrong in ["2023-07-01 12:00:00", "12:00", "", "i natt"] {
+            assert!(strict.read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,0 +1,153 @@
+//! What can be wrong with a query, and which of a server's words may be shown.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use vardpuls_shared::hospital::WardId;
+
+use crate::source::http::HttpFault;
+
+/// Why a query gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SqlFault {
+    /// No connection, or it broke.
+    #[error("cannot be reached ({0}); check url, and that this machine may connect there")]
+    Unreachable(String),
+    /// The certificates do not fit.
+    #[error("TLS failed ({0}); set ca-file to whom to trust, and check the name in url and the client certificate")]
+    Tls(String),
+    /// A file of ours.
+    #[error(transparent)]
+    File(#[from] HttpFault),
+    /// The login does not fit.
+    #[error("refused us ({0}); check username, password-file and what the server lets that user do")]
+    Refused(String),
+    /// The statement writes.
+    #[error("refused to write ({0}); the query must only read, and its user must have no right to do more")]
+    Writes(String),
+    /// The statement is wrong, or may not read what it reads.
+    #[error("refused the query ({0}); correct query, or have its user granted what it reads")]
+    Query(String),
+    /// Something else, of which only the code may be shown.
+    #[error("failed with code {0}; run the query by hand with the same user to see why")]
+    Failed(String),
+    /// Too slow.
+    #[error("no result within the {} s of timeout; make the query cheaper, or raise timeout", .0.as_secs_f32())]
+    TimedOut(Duration),
+    /// Nothing.
+    #[error("the query gives no row; an empty ward needs a row as well, with occupied 0")]
+    Empty,
+    /// More than can be meant.
+    #[error("the query gives more than the {0} rows of max-rows; group it by ward, or raise max-rows")]
+    TooManyRows(usize),
+    /// A column that the config names is not in the result.
+    #[error("no column {column:?} in the result, which has {given}; correct {key} in the config, or the query")]
+    NoColumn {
+        /// The column that the config gives.
+        column: String,
+        /// Where the config gives it.
+        key: String,
+        /// What the result has.
+        given: String,
+    },
+    /// A column that the config names stands twice in the result.
+    #[error("column {0:?} stands twice in the result, so it is not clear which is meant; name one otherwise in query")]
+    ColumnTwice(String),
+    /// A value that is neither text nor a number.
+    #[error("a value of column {0} is neither text nor a number; cast it in query")]
+    Value(String),
+    /// Two rows about one ward.
+    #[error(
+        "rows {first} and {second} are both about ward {ward}, and counts are never added up; group in query, or \
+         select one with [source.rows] or [source.wards]"
+    )]
+    WardTwice {
+        /// The ward.
+        ward: WardId,
+        /// A row about it, from 1.
+        first: u64,
+        /// Another.
+        second: u64,
+    },
+}
+
+/// Codes of statements that were ended because they took too long: PostgreSQL, MariaDB, MySQL, SQLite.
+const TOO_LONG: [&str; 4] = ["57014", "1969", "3024", "9"];
+
+/// What an error of a driver means.
+pub(super) fn of(error: &sqlx::Error, timeout: Duration) -> SqlFault {
+    match error {
+        sqlx::Error::Io(e) => SqlFault::Unreachable(e.to_string()),
+        sqlx::Error::Tls(e) => SqlFault::Tls(e.to_string()),
+        sqlx::Error::ColumnDecode { index, .. } => SqlFault::Value(index.clone()),
+        sqlx::Error::Database(e) => {
+            let number = e.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|e| e.number().to_string());
+            let code = number.or_else(|| e.code().map(Cow::into_owned)).unwrap_or_default();
+            let state = e.code().unwrap_or_default();
+            let sqlite = e.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some();
+            judge(&code, &state, sqlite, e.message(), timeout)
+        }
+        sqlx::Error::Protocol(_) => SqlFault::Unreachable("the server speaks otherwise than its kind does".to_owned()),
+        // Of what a driver itself refuses, the kind is enough.
+        other => SqlFault::Unreachable(match other {
+            sqlx::Error::Configuration(_) => "the connection cannot be set up so".to_owned(),
+            _ => "the connection ended".to_owned(),
+        }),
+    }
+}
+
+/// Judges what a server says. Of its words only those are kept that are about the connection, the login or the
+/// text of the query, which is ours: words about data can hold data.
+fn judge(code: &str, state: &str, sqlite: bool, message: &str, timeout: Duration) -> SqlFault {
+    let said = || format!("{code}: {}", message.replace('\n', " "));
+    if TOO_LONG.contains(&code) {
+        return SqlFault::TimedOut(timeout);
+    }
+    if sqlite {
+        // The first byte is the kind, the others say more.
+        return match code.parse::<u32>().map(|code| code & 0xff) {
+            Ok(1) => SqlFault::Query(said()),
+            Ok(8) => SqlFault::Writes(said()),
+            Ok(5 | 6 | 14 | 26) => SqlFault::Unreachable(said()),
+            _ => SqlFault::Failed(code.to_owned()),
+        };
+    }
+    match state.get(..2).unwrap_or_default() {
+        "25" => SqlFault::Writes(said()),
+        "28" | "3D" => SqlFault::Refused(said()),
+        "42" => SqlFault::Query(said()),
+        "08" | "53" | "57" => SqlFault::Unreachable(said()),
+        _ => SqlFault::Failed(code.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3);
+
+    #[test]
+    fn words_about_the_query_are_shown_and_words_about_data_are_not() {
+        let secret = "invalid input syntax for type integer: \"19121212-1212\"";
+        for (code, state, sqlite) in
+            [("22P02", "22P02", false), ("1366", "HY000", false), ("1292", "22007", false), ("20", "", true)]
+        {
+            let fault = judge(code, state, sqlite, secret, LONG);
+            assert_eq!(fault, SqlFault::Failed(code.to_owned()));
+            assert!(!fault.to_string().contains("1912"));
+        }
+        let told = |code, state, sqlite, message| judge(code, state, sqlite, message, LONG).to_string();
+        assert!(
+            told("42P01", "42P01", false, "relation \"x\" does not exist")
+                .starts_with("refused the query (42P01: relation")
+        );
+        assert!(told("28P01", "28P01", false, "password authentication failed").starts_with("refused us (28P01"));
+        assert!(told("1045", "28000", false, "Access denied").starts_with("refused us (1045"));
+        assert!(told("1792", "25006", false, "Cannot execute").starts_with("refused to write (1792"));
+        assert!(told("8", "", true, "attempt to write a readonly database").starts_with("refused to write (8"));
+        for (code, sqlite) in [("57014", false), ("1969", false), ("3024", false), ("9", true)] {
+            assert_eq!(judge(code, "", sqlite, "", LONG), SqlFault::TimedOut(LONG));
+        }
+    }
+}
