@@ -217,8 +217,8 @@ impl Config {
         head.outbox.check(&document)?;
         let broker = head.broker.check(&document, base)?;
         let wards = ward::read(&document)?;
-        let sources = source::read(&document, base, &wards)?;
         let state_dir = base.join(head.state_dir);
+        let sources = source::read(&document, base, &state_dir, &wards)?;
         let status_socket = head.status_socket.map_or_else(|| state_dir.join("status.sock"), |path| base.join(path));
         Ok(Config {
             file: file.to_owned(),

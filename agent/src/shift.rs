@@ -159,6 +159,11 @@ impl<'a> Desk<'a> {
     fn take(&mut self, event: SourceEvent) {
         self.unheard.remove(&event.source);
         let hospital = &self.shift.config.hospital;
+        if let Some(tally) = event.adt {
+            self.shift.board.update(|status| {
+                status.sources.entry(event.source.clone()).or_default().adt = Some(*tally);
+            });
+        }
         match event.result {
             Ok(observation) => {
                 let (wards, spoiled) = (observation.wards.len(), observation.spoiled.len());

@@ -1,12 +1,14 @@
 //! Where counts come from: what a source observes, how that can go wrong, and the tasks that watch.
 //!
 //! In: the sources of the config. Out: a [`SourceEvent`] for every reading that says something new.
-//! A source does not judge what it reads against other sources; that is the census.
+//! A source does not judge what it reads against other sources; that is the census. The one exception is a census of
+//! messages, which counts from what another source has counted: it is handed that source's observations.
 //!
 //! Each kind has a spec, a reader and faults of its own in a module of its own. Nothing here holds
 //! or shows more of a source than counts, ward names and single
 //! cells: rows may hold what is nobody's business.
 
+pub mod adt;
 pub mod csv;
 pub mod file;
 mod gathering;
@@ -20,20 +22,24 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use hyper::Uri;
 use tokio::sync::mpsc;
+use tokio::sync::watch::{self as latest, Sender as Snapshots};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::count::Extra;
 use vardpuls_shared::hospital::WardId;
 
+pub use adt::AdtFault;
 pub use csv::FileFault;
 pub use json::JsonFault;
 pub use sql::SqlFault;
 
+use self::adt::tally::Tally;
 use crate::config::{SourceConfig, SourceKind};
 
 /// One source's view of the hospital, as a whole: a later one replaces it.
@@ -132,6 +138,8 @@ pub enum Origin {
     File(PathBuf),
     /// An address, without a login and without what follows its `?`.
     Url(String),
+    /// An address that is listened on.
+    Listener(SocketAddr),
 }
 
 impl Origin {
@@ -147,6 +155,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::File(path) => path.display().fmt(f),
             Origin::Url(url) => url.fmt(f),
+            Origin::Listener(address) => address.fmt(f),
         }
     }
 }
@@ -163,6 +172,9 @@ pub enum Fault {
     /// Of a query.
     #[error(transparent)]
     Sql(#[from] SqlFault),
+    /// Of a listener for ADT messages.
+    #[error(transparent)]
+    Adt(#[from] AdtFault),
 }
 
 /// A reading that says something new.
@@ -174,6 +186,8 @@ pub struct SourceEvent {
     pub at: Time,
     /// What it said, or why it could not be read.
     pub result: Result<Observation, SourceError>,
+    /// What a listener for ADT messages tells about itself.
+    pub adt: Option<Box<Tally>>,
 }
 
 /// Starts to watch. Each source is read at once, and then whenever it changes; a fault is told
@@ -188,9 +202,23 @@ pub fn spawn(
     shutdown: CancellationToken,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
+    let mut snapshots: BTreeMap<String, Snapshots<Option<Observation>>> = BTreeMap::new();
+    for with in sources.iter().filter_map(SourceConfig::reconciles_with) {
+        snapshots.entry(with.to_owned()).or_insert_with(|| latest::channel(None).0);
+    }
     for SourceConfig { name, kind, .. } in sources {
-        let teller = Teller { source: name, clock: clock.clone(), events: events.clone(), last_fault: None };
+        let teller = Teller {
+            source: name.clone(),
+            clock: clock.clone(),
+            events: events.clone(),
+            snapshots: snapshots.get(&name).cloned(),
+            last_fault: None,
+        };
         match kind {
+            SourceKind::Adt(spec) => {
+                let with = spec.reconcile_with.as_ref().and_then(|with| snapshots.get(with)).map(Snapshots::subscribe);
+                tasks.spawn(adt::follow(name, *spec, with, teller, shutdown.clone()))
+            }
             SourceKind::Csv(spec) => tasks.spawn(file::follow(*spec, teller, shutdown.clone())),
             SourceKind::Polled(spec) => tasks.spawn(polled::follow(*spec, teller, shutdown.clone())),
         };
@@ -201,6 +229,7 @@ pub fn spawn(
 /// Reads a source once: a file as soon as it settled.
 pub async fn read_once(source: &SourceConfig, clock: &Clock) -> Result<Observation, SourceError> {
     match &source.kind {
+        SourceKind::Adt(spec) => adt::read_once(source.name.clone(), (**spec).clone(), clock.clone()).await,
         SourceKind::Csv(spec) => file::read_once(spec).await,
         SourceKind::Polled(spec) => polled::read_once(spec, clock).await,
     }
@@ -212,18 +241,28 @@ struct Teller {
     source: String,
     clock: Clock,
     events: mpsc::Sender<SourceEvent>,
+    /// Where a census of messages hears what this source counts.
+    snapshots: Option<Snapshots<Option<Observation>>>,
     last_fault: Option<SourceError>,
 }
 
 impl Teller {
     /// Tells a reading; false when nobody listens any more.
     async fn tell(&mut self, result: Result<Observation, SourceError>) -> bool {
+        self.tell_with(result, None).await
+    }
+
+    /// Tells a reading and what the source tells about itself.
+    async fn tell_with(&mut self, result: Result<Observation, SourceError>, adt: Option<Box<Tally>>) -> bool {
+        if let (Some(snapshots), Ok(observation)) = (&self.snapshots, &result) {
+            snapshots.send_replace(Some(observation.clone()));
+        }
         let fault = result.as_ref().err().cloned();
         if fault.is_some() && fault == self.last_fault {
             return true;
         }
         self.last_fault = fault;
-        let event = SourceEvent { source: self.source.clone(), at: self.clock.now(), result };
+        let event = SourceEvent { source: self.source.clone(), at: self.clock.now(), result, adt };
         self.events.send(event).await.is_ok()
     }
 }
@@ -236,7 +275,7 @@ mod tests {
     async fn a_fault_is_told_once_until_it_changes_or_is_gone() {
         let (events, mut heard) = mpsc::channel(16);
         let clock = Clock::standing_at(Time(5));
-        let mut teller = Teller { source: "beds".into(), clock, events, last_fault: None };
+        let mut teller = Teller { source: "beds".into(), clock, events, snapshots: None, last_fault: None };
         let fault = |fault: FileFault| Err(SourceError::new(Origin::File("beds.csv".into()), fault));
         let seen = || Ok(Observation::default());
         for result in [

@@ -20,6 +20,7 @@ use vardpuls_shared::hospital::HospitalId;
 
 use crate::config::Config;
 use crate::outbox::{Refused, Summary};
+use crate::source::adt::tally::Tally;
 use crate::word::Word;
 
 /// The whole document.
@@ -114,6 +115,9 @@ pub struct Source {
     pub error: Option<String>,
     /// How many readings failed, since the start.
     pub errors: u64,
+    /// What a listener for ADT messages tells about itself.
+    #[serde(default)]
+    pub adt: Option<Tally>,
 }
 
 /// The newest report.

@@ -60,6 +60,8 @@ extras! {
     OVER_48H = 10, "over_48h";
     /// Patients by whom the census differed from its source at the last reconciliation, either way.
     DRIFT = 11, "drift";
+    /// Patients counted in their beds who are away for a while.
+    ON_LEAVE = 12, "on_leave";
 }
 
 /// One ward's counts.

@@ -4,6 +4,7 @@
 //! `source/`; what stands in the file as words is turned into that spec once, so that reading asks no
 //! question of the config.
 
+mod adt;
 mod csv;
 mod http;
 mod json;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer};
 use super::document::Document;
 use super::document::Step::{self, At, Key};
 use super::{ConfigError, WardConfig, duration};
+use crate::source::adt::AdtSpec;
 use crate::source::csv::CsvSpec;
 use crate::source::polled::PolledSpec;
 
@@ -39,6 +41,8 @@ pub enum SourceKind {
     Csv(Box<CsvSpec>),
     /// Something that is asked again and again.
     Polled(Box<PolledSpec>),
+    /// A listener for HL7 v2 ADT messages.
+    Adt(Box<AdtSpec>),
 }
 
 /// The keys that every kind of source has.
@@ -56,6 +60,7 @@ const HEAD: [&str; 3] = ["name", "kind", "max-age"];
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Kind {
+    Adt,
     Csv,
     Json,
     Sql,
@@ -69,6 +74,7 @@ fn optional_duration<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>
 pub(super) fn read(
     document: &Document<'_>,
     base: &Path,
+    state_dir: &Path,
     wards: &[WardConfig],
 ) -> Result<Vec<SourceConfig>, ConfigError> {
     let count = document.count("source");
@@ -88,6 +94,7 @@ pub(super) fn read(
         }
         let table = Table { document, way };
         let kind = match head.kind {
+            Kind::Adt => SourceKind::Adt(Box::new(adt::read(&table, base, state_dir, wards)?)),
             Kind::Csv => SourceKind::Csv(Box::new(csv::read(&table, base, wards)?)),
             Kind::Sql => SourceKind::Polled(Box::new(sql::read(&table, base, wards)?)),
             Kind::Json => SourceKind::Polled(Box::new(json::read(&table, base, wards)?)),
@@ -98,6 +105,14 @@ pub(super) fn read(
         let problem = "no source gives occupied, so there would be nothing to report; name its column in columns";
         return Err(document.wrong(&[Key("source")], problem));
     }
+    for (at, source) in sources.iter().enumerate() {
+        let Some(with) = source.reconciles_with() else { continue };
+        let counts = |other: &SourceConfig| !matches!(other.kind, SourceKind::Adt(_)) && other.gives_occupied();
+        if !sources.iter().any(|other| other.name == with && counts(other)) {
+            let problem = format!("{with:?} is not the name of a source that is read and gives occupied");
+            return Err(document.wrong(&[Key("source"), At(at), Key("reconcile-with")], problem));
+        }
+    }
     Ok(sources)
 }
 
@@ -105,8 +120,19 @@ impl SourceConfig {
     /// Whether reports have to wait for this source: it is one that counts patients.
     pub fn gives_occupied(&self) -> bool {
         match &self.kind {
+            SourceKind::Adt(_) => true,
             SourceKind::Csv(spec) => spec.mapping.gives_occupied(),
             SourceKind::Polled(spec) => spec.gives_occupied(),
+        }
+    }
+}
+
+impl SourceConfig {
+    /// The source whose counts correct this one's.
+    pub fn reconciles_with(&self) -> Option<&str> {
+        match &self.kind {
+            SourceKind::Adt(spec) => spec.reconcile_with.as_deref(),
+            SourceKind::Csv(_) | SourceKind::Polled(_) => None,
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::outbox::{Contents, Refused, Summary};
+use crate::source::adt::tally::Tally;
 
 use super::Status;
 
@@ -29,6 +30,9 @@ pub fn render(status: &Status) -> String {
         let some = |n: usize, what: &str| if n > 0 { format!(", {n} {what}") } else { String::new() };
         let (spoiled, silent) = (some(source.spoiled, "spoiled"), some(source.not_reported, "not reported"));
         line("source", format!("{name}: {read}{spoiled}{silent}, {} errors", source.errors));
+        for text in source.adt.iter().flat_map(Tally::lines) {
+            line("", text);
+        }
         if let Some(e) = &source.error {
             line("", e.clone());
         }
