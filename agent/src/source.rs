@@ -10,6 +10,7 @@
 
 pub mod adt;
 pub mod csv;
+pub mod fhir;
 pub mod file;
 mod gathering;
 pub mod http;
@@ -36,6 +37,7 @@ use vardpuls_shared::hospital::WardId;
 
 pub use adt::AdtFault;
 pub use csv::FileFault;
+pub use fhir::FhirFault;
 pub use json::JsonFault;
 pub use sql::SqlFault;
 
@@ -169,6 +171,9 @@ pub enum Fault {
     /// Of a JSON endpoint.
     #[error(transparent)]
     Json(#[from] JsonFault),
+    /// Of a FHIR server.
+    #[error(transparent)]
+    Fhir(#[from] FhirFault),
     /// Of a query.
     #[error(transparent)]
     Sql(#[from] SqlFault),

@@ -62,6 +62,8 @@ extras! {
     DRIFT = 11, "drift";
     /// Patients counted in their beds who are away for a while.
     ON_LEAVE = 12, "on_leave";
+    /// Beds that are there, staffed or not.
+    PHYSICAL = 13, "physically_available";
 }
 
 /// One ward's counts.

@@ -6,6 +6,7 @@
 
 mod adt;
 mod csv;
+mod fhir;
 mod http;
 mod json;
 mod mapping;
@@ -62,6 +63,7 @@ const HEAD: [&str; 3] = ["name", "kind", "max-age"];
 enum Kind {
     Adt,
     Csv,
+    Fhir,
     Json,
     Sql,
 }
@@ -97,6 +99,7 @@ pub(super) fn read(
             Kind::Adt => SourceKind::Adt(Box::new(adt::read(&table, base, state_dir, wards)?)),
             Kind::Csv => SourceKind::Csv(Box::new(csv::read(&table, base, wards)?)),
             Kind::Sql => SourceKind::Polled(Box::new(sql::read(&table, base, wards)?)),
+            Kind::Fhir => SourceKind::Polled(Box::new(fhir::read(&table, base, wards)?)),
             Kind::Json => SourceKind::Polled(Box::new(json::read(&table, base, wards)?)),
         };
         sources.push(SourceConfig { name: head.name, max_age: head.max_age, kind });

@@ -147,6 +147,14 @@ impl Http {
         self.within(Method::GET, url, headers, Bytes::new()).await
     }
 
+    /// Sends a form to `url`, without the spec's own login.
+    pub(super) async fn post_form(&mut self, url: &Uri, form: String) -> Result<Answer, HttpFault> {
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let json = HeaderValue::from_static("application/json");
+        let headers = vec![(header::CONTENT_TYPE, form_type), (header::ACCEPT, json)];
+        self.within(Method::POST, url, headers, Bytes::from(form)).await
+    }
+
     async fn within(
         &mut self,
         method: Method,

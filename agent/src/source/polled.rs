@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use vardpuls_shared::clock::{Clock, Time};
 
+use super::fhir::{FhirReader, FhirSpec};
 use super::json::{JsonReader, JsonSpec};
 use super::sql::{SqlReader, SqlSpec};
 use super::{Observation, SourceError, Teller};
@@ -20,6 +21,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 pub enum PolledKind {
     /// A JSON document behind an URL.
     Json(JsonSpec),
+    /// A FHIR R4 server.
+    Fhir(FhirSpec),
     /// A query in a database.
     Sql(SqlSpec),
 }
@@ -38,6 +41,7 @@ impl PolledSpec {
     pub fn gives_occupied(&self) -> bool {
         match &self.kind {
             PolledKind::Json(spec) => spec.shape.gives_occupied(),
+            PolledKind::Fhir(_) => true,
             PolledKind::Sql(spec) => spec.mapping.gives_occupied(),
         }
     }
@@ -47,6 +51,7 @@ impl PolledSpec {
 #[derive(Debug)]
 enum Reader {
     Json(Box<JsonReader>),
+    Fhir(Box<FhirReader>),
     Sql(Box<SqlReader>),
 }
 
@@ -54,6 +59,7 @@ impl Reader {
     fn new(kind: PolledKind) -> Reader {
         match kind {
             PolledKind::Json(spec) => Reader::Json(Box::new(JsonReader::new(spec))),
+            PolledKind::Fhir(spec) => Reader::Fhir(Box::new(FhirReader::new(spec))),
             PolledKind::Sql(spec) => Reader::Sql(Box::new(SqlReader::new(spec))),
         }
     }
@@ -61,6 +67,7 @@ impl Reader {
     async fn read(&mut self, now: Time) -> Result<Observation, SourceError> {
         match self {
             Reader::Json(reader) => reader.read(now).await,
+            Reader::Fhir(reader) => reader.read(now).await,
             Reader::Sql(reader) => reader.read(now).await,
         }
     }

@@ -133,7 +133,7 @@ pub(super) fn address(text: &str) -> Result<Uri, String> {
 }
 
 /// Whether an address is on this machine.
-fn is_here(url: &Uri) -> bool {
+pub(super) fn is_here(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
