@@ -1,10 +1,14 @@
 //! Which broker the centre is a client of: one that it starts itself, or one that somebody runs.
 //!
+//! The embedded one is rumqttd behind a [`front`] of ours, under a [`watchdog`].
+//!
 //! In: the config. Out: how to connect. The connection itself ([`crate::client`]) is the same for
 //! both, and nothing else in the centre knows which it is.
 
-pub mod embedded;
+mod descriptors;
+mod embedded;
 pub mod front;
+pub mod watchdog;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,10 +20,14 @@ use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpListener;
+use vardpuls_shared::clock::Clock;
 
 use crate::config::{BrokerConfig, BrokerPlace, TlsConfig};
+use crate::operators::OperatorsError;
 use front::Front;
+use front::counts::FrontCounts;
+use front::house::OWN_USER;
+use watchdog::Watchdog;
 
 /// The largest packet that is taken in or sent out. Far above the cap on messages, so that one that
 /// is over the cap is refused by name and does not end the connection.
@@ -33,14 +41,12 @@ const IN_FLIGHT: u16 = 500;
 /// Why there is no broker to connect to.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The embedded broker's address is not loopback.
-    #[error(
-        "broker.listen is {0}: the embedded broker has no access control and listens on loopback only; use a broker of your own (broker.url) on a network"
-    )]
-    NotLoopback(SocketAddr),
-    /// The embedded broker's address is taken.
-    #[error("broker.listen: cannot listen on {0}: {1}; is another broker or aggregator running?")]
-    Listen(SocketAddr, #[source] io::Error),
+    /// An address of the embedded broker is taken, or not ours.
+    #[error("{0}: cannot listen on {1}: {2}; is another broker or aggregator running?")]
+    Listen(&'static str, SocketAddr, #[source] io::Error),
+    /// The logins file.
+    #[error(transparent)]
+    Logins(#[from] OperatorsError),
     /// The embedded broker's thread could not be started.
     #[error("cannot start the embedded broker's thread: {0}")]
     Thread(#[source] io::Error),
@@ -67,20 +73,19 @@ pub struct Broker {
     pub options: MqttOptions,
     /// What stands before the embedded broker; none for one that somebody runs.
     pub front: Option<Front>,
+    /// What must watch it.
+    pub watchdog: Option<Watchdog>,
 }
 
-/// Starts the embedded broker and waits until it answers, or describes the external one.
-pub async fn prepare(config: &BrokerConfig) -> Result<Broker, BrokerError> {
+/// Starts the embedded broker with its front and waits until it answers, or describes the external one.
+pub async fn prepare(config: &BrokerConfig, clock: Clock, counts: FrontCounts) -> Result<Broker, BrokerError> {
     match &config.place {
-        BrokerPlace::Embedded { listen } => {
-            if !listen.ip().is_loopback() {
-                return Err(BrokerError::NotLoopback(*listen));
-            }
-            let listener = TcpListener::bind(listen).await.map_err(|e| BrokerError::Listen(*listen, e))?;
-            let address = listener.local_addr().map_err(|e| BrokerError::Listen(*listen, e))?;
-            let front = Front::open(listener, address, embedded::start().await?);
-            let options = options(&config.client_id, &address.ip().to_string(), address.port());
-            Ok(Broker { options, front: Some(front) })
+        BrokerPlace::Embedded(embedded) => {
+            let front = Front::open(embedded, embedded::start().await?, clock, counts).await?;
+            let mut options = options(&config.client_id, &front.own.ip().to_string(), front.own.port());
+            options.set_credentials(OWN_USER, front.house.own_password());
+            let watchdog = Watchdog::new(&front);
+            Ok(Broker { options, front: Some(front), watchdog: Some(watchdog) })
         }
         BrokerPlace::External(external) => {
             let mut options = options(&config.client_id, &external.host, external.port);
@@ -92,7 +97,7 @@ pub async fn prepare(config: &BrokerConfig) -> Result<Broker, BrokerError> {
             if let Some(tls) = &external.tls {
                 options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(client_config(tls)?)));
             }
-            Ok(Broker { options, front: None })
+            Ok(Broker { options, front: None, watchdog: None })
         }
     }
 }
@@ -150,9 +155,10 @@ mod tests {
 
     use super::*;
 
-    fn external(tls: Option<TlsConfig>, login: Option<LoginConfig>) -> BrokerConfig {
+    async fn prepared(tls: Option<TlsConfig>, login: Option<LoginConfig>) -> Result<Broker, BrokerError> {
         let place = BrokerPlace::External(ExternalBroker { host: "broker.example".into(), port: 8883, tls, login });
-        BrokerConfig { client_id: "centre".into(), place }
+        let config = BrokerConfig { client_id: "centre".into(), place };
+        prepare(&config, Clock::System, FrontCounts::default()).await
     }
 
     #[tokio::test]
@@ -161,7 +167,7 @@ mod tests {
         let password_file = dir.path().join("password");
         std::fs::write(&password_file, "s3cret \r\n").expect("writes");
         let login = LoginConfig { username: "centre".into(), password_file };
-        let broker = prepare(&external(None, Some(login))).await.expect("prepared");
+        let broker = prepared(None, Some(login)).await.expect("prepared");
         assert_eq!(broker.options.credentials().map(|l| l.password).as_deref(), Some("s3cret "));
         assert_eq!(broker.options.broker_address(), ("broker.example".to_owned(), 8883));
     }
@@ -171,10 +177,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary");
         let ca_file = dir.path().join("ca.pem");
         let tls = TlsConfig { ca_file: ca_file.clone(), client: None };
-        let missing = prepare(&external(Some(tls.clone()), None)).await.expect_err("missing");
+        let missing = prepared(Some(tls.clone()), None).await.expect_err("missing");
         assert!(missing.to_string().contains("ca.pem"), "{missing}");
         std::fs::write(&ca_file, "no certificate").expect("writes");
-        let empty = prepare(&external(Some(tls), None)).await.expect_err("empty");
+        let empty = prepared(Some(tls), None).await.expect_err("empty");
         assert!(empty.to_string().contains("CERTIFICATE"), "{empty}");
     }
 }

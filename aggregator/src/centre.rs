@@ -26,6 +26,7 @@ use crate::alert::alarms::Alarms;
 use crate::alert::book::Book;
 use crate::alert::standing::Standing;
 use crate::broker::front::Front;
+use crate::broker::watchdog::Dead;
 use crate::broker::{self, Broker, BrokerError};
 use crate::client::{self, Connection};
 use crate::committer::{Committer, Intake};
@@ -112,6 +113,9 @@ pub enum RunError {
     /// HTTP cannot be served any more.
     #[error("HTTP has ended: {0}")]
     Http(#[source] io::Error),
+    /// The embedded broker is dead; the service manager starts the centre again.
+    #[error(transparent)]
+    Broker(#[from] Dead),
     /// A part ended although nobody asked it to.
     #[error("a part of the centre has ended by itself; see the log above for its reason")]
     Ended,
@@ -136,8 +140,10 @@ struct Parts {
 pub struct Centre {
     /// Where HTTP listens.
     pub http_addr: SocketAddr,
-    /// Where the embedded broker listens, if there is one.
+    /// Where the embedded broker listens for this machine's programs, if it does.
     pub mqtt_addr: Option<SocketAddr>,
+    /// Where the embedded broker listens with TLS, if it does.
+    pub mqtts_addr: Option<SocketAddr>,
     /// The key that receipts and feeds are signed with.
     pub public_key: PublicKey,
     /// The live picture.
@@ -181,15 +187,17 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
         AlertStatus::Test => Status::Test,
     };
     let alarms = Alarms::new(in_force, book, &store.marks().await?, status, &live, now);
-    let broker = broker::prepare(&config.broker).await?;
+    let metrics = Arc::new(Metrics::new());
+    let broker = broker::prepare(&config.broker, clock.clone(), metrics.front.clone()).await?;
     Ok(Centre {
         http_addr,
-        mqtt_addr: broker.front.as_ref().map(|front| front.address),
+        mqtt_addr: broker.front.as_ref().and_then(|front| front.local),
+        mqtts_addr: broker.front.as_ref().and_then(|front| front.network),
         public_key: key.public(),
         view,
         standing,
         store,
-        metrics: Arc::new(Metrics::new()),
+        metrics,
         config,
         clock,
         key,
@@ -314,6 +322,10 @@ impl Centre {
         let mut beside = JoinSet::new();
         let stop = shutdown.clone();
         beside.spawn(async move { http::serve(http, state, stop).await.map_err(RunError::Http) });
+        if let Some(watchdog) = broker.watchdog {
+            let stop = shutdown.clone();
+            beside.spawn(async move { watchdog.run(stop).await.map_err(RunError::Broker) });
+        }
         let telling = Telling { store: store.clone(), durable, standing, clock: clock.clone(), counts };
         telling.spawn(receivers, &mut beside, shutdown);
         follow(&mut beside, rules.watch(RULES_SCAN, shutdown.clone()));

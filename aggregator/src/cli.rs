@@ -6,6 +6,7 @@
 
 mod backtest;
 mod check;
+mod login;
 mod token;
 
 use std::error::Error;
@@ -19,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use vardpuls_shared::clock::Clock;
+use vardpuls_shared::hospital::HospitalId;
 
 use crate::config::{Config, key_file};
 use crate::enrolment::{enrol, read_card};
@@ -58,6 +60,12 @@ enum Command {
         #[arg(long)]
         role: Role,
     },
+    /// Make a login for the broker's network listener. The password is shown once, on standard error; what goes
+    /// into the logins file is on standard output.
+    Login {
+        /// The hospital, or whatever else shall read the feed: its client id and user name.
+        name: HospitalId,
+    },
     /// Judge alarm rules over a recorded history, beside plain rules on the same data.
     Backtest(backtest::Backtest),
 }
@@ -72,6 +80,7 @@ impl Cli {
             Command::Keygen => keygen(&cli.config).map(|()| ExitCode::SUCCESS),
             Command::Enrol { card } => enrol_card(&card, &cli.config).map(|()| ExitCode::SUCCESS),
             Command::Token { name, role } => token::token(&name, role, &cli.config).map(|()| ExitCode::SUCCESS),
+            Command::Login { name } => login::login(&name, &cli.config).map(|()| ExitCode::SUCCESS),
             Command::Backtest(backtest) => backtest.run().map(|()| ExitCode::SUCCESS),
         };
         done.unwrap_or_else(|error| {

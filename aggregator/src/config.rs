@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod key_file;
+mod network;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,6 +18,8 @@ use vardpuls_shared::alert::Severity;
 use vardpuls_shared::hospital::HospitalId;
 
 use document::{Document, DocumentError, duration};
+
+pub use network::{EmbeddedBroker, NetworkConfig};
 
 /// The whole config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +60,8 @@ pub struct BrokerConfig {
 /// Where the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerPlace {
-    /// The centre starts one itself, on a loopback address; port 0 is any free port.
-    Embedded {
-        /// Where it listens.
-        listen: SocketAddr,
-    },
+    /// The centre starts one itself.
+    Embedded(EmbeddedBroker),
     /// Somebody runs one.
     External(ExternalBroker),
 }
@@ -261,6 +261,7 @@ struct Written {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct BrokerTable {
     listen: Option<SocketAddr>,
+    network: Option<NetworkConfig>,
     url: Option<String>,
     #[serde(default = "default_client_id")]
     client_id: String,
@@ -357,25 +358,28 @@ impl BrokerTable {
             return Err(document.wrong("broker.client-id", "must not be empty: the broker knows the centre by it"));
         }
         let client_id = self.client_id.clone();
-        let place = match (self.listen, &self.url) {
-            (Some(listen), None) => self.embedded(document, listen)?,
-            (None, Some(url)) => self.external(document, base, url)?,
-            (Some(_), Some(_)) => {
-                return Err(document.wrong("broker.url", "stands beside listen: give exactly one of them"));
-            }
-            (None, None) => {
-                let problem = "give listen for a broker of the centre's own, or url for another one";
+        let place = match (self.listen, self.network.is_some(), &self.url) {
+            (None, false, Some(url)) => self.external(document, base, url)?,
+            (None, false, None) => {
+                let problem =
+                    "give listen or a [broker.network] for a broker of the centre's own, or url for another one";
                 return Err(document.wrong("broker", problem));
+            }
+            (_, _, None) => self.embedded(document, base)?,
+            (_, _, Some(_)) => {
+                let problem =
+                    "stands beside listen or [broker.network]: give either a broker of the centre's own or another one";
+                return Err(document.wrong("broker.url", problem));
             }
         };
         Ok(BrokerConfig { client_id, place })
     }
 
-    fn embedded(&self, document: &Document, listen: SocketAddr) -> Result<BrokerPlace, DocumentError> {
-        if !listen.ip().is_loopback() {
+    fn embedded(self, document: &Document, base: &Path) -> Result<BrokerPlace, DocumentError> {
+        if let Some(listen) = self.listen.filter(|listen| !listen.ip().is_loopback()) {
             let problem = format!(
-                "{listen} can be reached from other machines, and the embedded broker has neither TLS nor ACLs; \
-                 listen on 127.0.0.1, or run a broker that has them and give its url"
+                "{listen} can be reached from other machines, and this listener has neither TLS nor logins; \
+                 listen on 127.0.0.1 here, and for the network in [broker.network]"
             );
             return Err(document.wrong("broker.listen", problem));
         }
@@ -386,10 +390,12 @@ impl BrokerTable {
             ("broker.client-cert-file", self.client_cert_file.is_some()),
             ("broker.client-key-file", self.client_key_file.is_some()),
         ];
-        match foreign.iter().find(|(_, given)| *given) {
-            Some((key, _)) => Err(document.wrong(key, "belongs to an external broker: it has no effect beside listen")),
-            None => Ok(BrokerPlace::Embedded { listen }),
+        if let Some((key, _)) = foreign.iter().find(|(_, given)| *given) {
+            let problem = "belongs to an external broker: it has no effect beside listen or [broker.network]";
+            return Err(document.wrong(key, problem));
         }
+        let network = self.network.map(|network| network.check(document, base)).transpose()?;
+        Ok(BrokerPlace::Embedded(EmbeddedBroker { listen: self.listen, network }))
     }
 
     fn external(&self, document: &Document, base: &Path, url: &str) -> Result<BrokerPlace, DocumentError> {
@@ -508,9 +514,25 @@ mod tests {
     #[test]
     fn every_error_names_line_and_key() {
         for (table, expected) in [
-            ("", "line 3, broker: give listen"),
-            ("listen = \"127.0.0.1:1\"\nurl = \"mqtt://h\"", "line 5, broker.url: stands beside listen"),
+            ("", "line 3, broker: give listen or a [broker.network]"),
+            ("listen = \"127.0.0.1:1\"\nurl = \"mqtt://h\"", "line 5, broker.url: stands beside listen or"),
             ("listen = \"0.0.0.0:1883\"", "line 4, broker.listen: 0.0.0.0:1883 can be reached from other machines"),
+            (
+                "[broker.network]\nlisten = \"0.0.0.0:8883\"\ncert-file = \"c\"\nkey-file = \"k\"",
+                "line 4, broker.network: nobody could log in",
+            ),
+            (
+                "[broker.network]\nlisten = \"0.0.0.0:8883\"\nkey-file = \"k\"",
+                "broker.network: missing field `cert-file`",
+            ),
+            (
+                "[broker.network]\nlisten = \"[::]:1\"\ncert-file = \"c\"\nkey-file = \"k\"\nlogins-file = \"l\"\nmax-connections = 0",
+                "line 9, broker.network.max-connections: must be 1 to 10000",
+            ),
+            (
+                "[broker.network]\nlisten = \"[::]:1\"\ncert-file = \"c\"\nkey-file = \"k\"\nlogins-file = \"l\"\nclient-crl-file = \"r\"",
+                "line 9, broker.network.client-crl-file: has no effect",
+            ),
             ("listen = \"localhost\"", "line 4, broker.listen: invalid socket address"),
             ("listen = \"127.0.0.1:1\"\nca-file = \"x\"", "line 5, broker.ca-file: belongs to an external broker"),
             ("url = \"http://h\"", "line 4, broker.url: \"http://h\": write mqtt://HOST[:PORT]"),
@@ -535,6 +557,28 @@ mod tests {
         }
         let missing = read("hospitals-dir = \"h\"\n[broker]\nlisten = \"127.0.0.1:1\"\n").expect_err("no key");
         assert!(missing.contains("missing field `key-file`"), "{missing}");
+    }
+
+    #[test]
+    fn a_broker_of_its_own_may_listen_on_this_machine_and_on_the_network() {
+        let network = "[broker.network]\nlisten = \"0.0.0.0:8883\"\ncert-file = \"c\"\nkey-file = \"k\"\nclient-ca-file = \"ca\"\n";
+        let expected = NetworkConfig {
+            listen: "0.0.0.0:8883".parse().expect("valid"),
+            cert_file: "/etc/v/c".into(),
+            key_file: "/etc/v/k".into(),
+            client_ca_file: Some("/etc/v/ca".into()),
+            client_crl_file: None,
+            logins_file: None,
+            max_connections: 2000,
+            max_per_address: 50,
+        };
+        for (table, listen) in
+            [(network.to_owned(), None), (format!("listen = \"127.0.0.1:1\"\n{network}"), Some("127.0.0.1:1"))]
+        {
+            let listen = listen.map(|listen| listen.parse().expect("valid"));
+            let embedded = EmbeddedBroker { listen, network: Some(expected.clone()) };
+            assert_eq!(broker(&table), Ok(BrokerPlace::Embedded(embedded)));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use vardpuls_shared::feed::Coverage;
 use vardpuls_shared::refusal::Refusal;
 
+use crate::broker::front::counts::FrontCounts;
 use crate::receivers::counts::ReceiverMetrics;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +75,8 @@ pub struct Metrics {
     pub clock_flagged: Gauge,
     /// Whether the broker answers.
     pub broker_connected: Gauge,
+    /// The embedded broker's clients.
+    pub front: FrontCounts,
     /// What the receivers of alarms took, refused, and have still to be told.
     pub receivers: ReceiverMetrics,
     /// Messages waiting for verification.
@@ -113,6 +116,7 @@ impl Metrics {
             alert_oversize: Counter::default(),
             clock_flagged: Gauge::default(),
             broker_connected: Gauge::default(),
+            front: FrontCounts::default(),
             receivers: ReceiverMetrics::default(),
             ingest_waiting: Gauge::default(),
             commit_waiting: Gauge::default(),
@@ -159,6 +163,7 @@ impl Metrics {
         r.register("vardpuls_alert_oversize", "Alerts too large to be read", self.alert_oversize.clone());
         r.register("vardpuls_clock_flagged", "Hospitals whose clock is off", self.clock_flagged.clone());
         r.register("vardpuls_broker_connected", "1 while the broker answers", self.broker_connected.clone());
+        self.front.register(r);
         self.receivers.register(r);
         r.register("vardpuls_ingest_waiting", "Messages waiting for verification", self.ingest_waiting.clone());
         r.register("vardpuls_commit_waiting", "Verified messages waiting for a commit", self.commit_waiting.clone());

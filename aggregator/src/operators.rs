@@ -20,8 +20,10 @@ use subtle::ConstantTimeEq as _;
 use vardpuls_shared::clock::Time;
 
 pub use file::{OperatorsError, block, read};
+pub(crate) use file::{digest as hex_digest, hex, text as guarded_text};
 pub use follow::Followed;
 pub use token::Token;
+pub(crate) use token::digest;
 
 /// What somebody may do; each role may also do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,7 +114,7 @@ pub struct Operators {
 impl Operators {
     /// Whose token this is.
     pub fn holder(&self, token: &str, now: Time) -> Result<Arc<Operator>, NotInForce> {
-        let presented = token::digest(token);
+        let presented = digest(token.as_bytes());
         let mut holder = None;
         // To the end whoever it is: how long it takes says nothing.
         for operator in &self.operators {

@@ -150,3 +150,42 @@ fn run_tells_the_service_manager_refuses_a_second_one_and_ends_on_sigterm() {
     assert!(told().contains("STOPPING=1"));
     assert_eq!(first.0.wait().expect("ends").code(), Some(0));
 }
+
+#[test]
+fn the_network_listener_needs_names_and_check_tells_of_its_certificate_and_logins() {
+    let folder = centre();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("writes");
+    let network = "[broker.network]\nlisten = \"0.0.0.0:0\"\ncert-file = \"broker.pem\"\nkey-file = \"broker.key\"\n";
+    write("aggregator.toml", &format!("{CONFIG}{network}"));
+    let nobody = printed(run(&folder, &["check"]), 1);
+    assert!(nobody.contains("broker.network: nobody could log in: give client-ca-file"), "{nobody}");
+
+    write("aggregator.toml", &format!("{CONFIG}{network}logins-file = \"logins.toml\"\n"));
+    let made = run(&folder, &["login", "SE2321000016-1003"]);
+    assert!(made.status.success());
+    let password = String::from_utf8(made.stderr).expect("UTF-8");
+    assert!(password.lines().any(|line| line.starts_with("vp_") && line.len() == 46), "{password}");
+    let block = String::from_utf8(made.stdout).expect("UTF-8");
+    assert!(block.contains("token-sha256") && !block.contains("vp_"), "{block}");
+    write("logins.toml", &block);
+    let again = printed(run(&folder, &["login", "SE2321000016-1003"]), 1);
+    assert!(again.contains("stands in") && again.contains("already"), "{again}");
+
+    let without = printed(run(&folder, &["check"]), 1);
+    assert!(without.contains("failed   cannot read") && without.contains("broker.pem"), "{without}");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(vec!["broker.example".to_owned()]).expect("a name");
+    params.distinguished_name.push(rcgen::DnType::CommonName, "broker.example");
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2090, 1, 1);
+    write("broker.pem", &params.self_signed(&key).expect("a certificate").pem());
+    write("broker.key", &key.serialize_pem());
+    let well = printed(run(&folder, &["check"]), 1); // there is no key of the centre, among other things
+    assert!(well.contains("ok       broker certificate CN=broker.example"), "{well}");
+    assert!(well.contains("issued by CN=broker.example") && well.contains("until 2090-01-01"), "{well}");
+    assert!(well.contains("logins.toml, 1\n") && well.contains("takes 2000 clients, 50 from one address"), "{well}");
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    write("broker.pem", &params.self_signed(&key).expect("a certificate").pem());
+    let ended = printed(run(&folder, &["check"]), 1);
+    assert!(ended.contains("failed   broker certificate") && ended.contains("it has ended"), "{ended}");
+}

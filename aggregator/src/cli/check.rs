@@ -7,16 +7,21 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vardpuls_shared::clock::Clock;
 
 use crate::alert::rules::Rules;
-use crate::config::{BrokerPlace, Config, ExternalBroker, key_file};
+use crate::broker::front;
+use crate::config::{BrokerPlace, Config, ExternalBroker, NetworkConfig, key_file};
 use crate::enrolment::{EnrolError, Enrolments, KeyState, State};
 use crate::nation::Nation;
 use crate::operators;
 use crate::receivers;
 use crate::store::{Condition, Store, StoreError};
+
+/// A certificate that ends sooner should be renewed now.
+const CERTIFICATE_ENDS_SOON: Duration = Duration::from_hours(30 * 24);
 
 /// What was found, a line at a time.
 #[derive(Debug, Default)]
@@ -142,7 +147,14 @@ fn who_may_act(findings: &mut Findings, config: &Config) {
 
 fn broker(findings: &mut Findings, config: &Config) {
     match &config.broker.place {
-        BrokerPlace::Embedded { listen } => address(findings, "broker", *listen),
+        BrokerPlace::Embedded(embedded) => {
+            if let Some(listen) = embedded.listen {
+                address(findings, "broker", listen);
+            }
+            if let Some(network) = &embedded.network {
+                network_listener(findings, network);
+            }
+        }
         BrokerPlace::External(external) => {
             let ExternalBroker { host, port, tls, login } = external;
             let files = tls
@@ -164,6 +176,45 @@ fn broker(findings: &mut Findings, config: &Config) {
             }
         }
     }
+}
+
+/// The certificate that hospitals see, whom it lets in, and how many.
+fn network_listener(findings: &mut Findings, network: &NetworkConfig) {
+    let now = Clock::System.now();
+    address(findings, "broker, with TLS,", network.listen);
+    match front::describe(network) {
+        Ok(front::Described { subject, issuer, from, until }) => {
+            let line = format!("broker certificate {subject}, issued by {issuer}, until {until}");
+            if now > until {
+                findings
+                    .failed(format_args!("{line}: it has ended; put a new one into {}", network.cert_file.display()));
+            } else if now < from {
+                findings.failed(format_args!("{line}: it begins only at {from}; look at the clock"));
+            } else if Duration::from_millis(until.0 - now.0) < CERTIFICATE_ENDS_SOON {
+                findings.warning(format_args!("{line}: renew it; the files are read again when they change"));
+            } else {
+                findings.ok(line);
+            }
+        }
+        Err(e) => findings.failed(e),
+    }
+    if let Some(file) = &network.client_ca_file {
+        findings.ok(format_args!("broker believes certificates of {}", file.display()));
+    }
+    if let Some(file) = &network.logins_file {
+        match front::logins::read(file) {
+            Ok(logins) => {
+                let over: Vec<_> = logins.iter(now).filter(|(_, over)| *over).map(|(name, _)| name).collect();
+                findings.ok(format_args!("broker logins {}, {}", file.display(), logins.iter(now).count()));
+                for name in over {
+                    findings.warning(format_args!("broker login {name}: its time is over; make a new one"));
+                }
+            }
+            Err(e) => findings.failed(format_args!("broker logins {e}")),
+        }
+    }
+    let NetworkConfig { max_connections, max_per_address, .. } = network;
+    findings.ok(format_args!("broker takes {max_connections} clients, {max_per_address} from one address"));
 }
 
 fn http(findings: &mut Findings, config: &Config) {

@@ -61,7 +61,7 @@ pub fn read(file: &Path) -> Result<Operators, OperatorsError> {
 }
 
 /// The file's text; refuses a file that every user may write.
-pub(super) fn text(file: &Path) -> Result<String, OperatorsError> {
+pub(crate) fn text(file: &Path) -> Result<String, OperatorsError> {
     let unreadable = |e: io::Error| DocumentError::Unreadable { file: file.to_owned(), reason: e.to_string() };
     let mut open = File::open(file).map_err(unreadable)?;
     // The mode of the file that is read, not of whatever has the name by then.
@@ -96,7 +96,8 @@ pub(super) fn parse(document: &Document) -> Result<Operators, DocumentError> {
     operator.into_iter().map(check).collect()
 }
 
-fn digest(hex: &str) -> Option<[u8; 32]> {
+/// The digest that 64 hex digits write.
+pub(crate) fn digest(hex: &str) -> Option<[u8; 32]> {
     let digits = hex.bytes().map(|byte| char::from(byte).to_digit(16)).collect::<Option<Vec<_>>>()?;
     let bytes: Vec<u8> = digits.chunks_exact(2).filter_map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect();
     if digits.len() == 64 { bytes.try_into().ok() } else { None }
@@ -105,11 +106,15 @@ fn digest(hex: &str) -> Option<[u8; 32]> {
 /// The block that puts somebody with this token into the file.
 pub fn block(name: &str, role: Role, digest: [u8; 32]) -> String {
     let name = toml::Value::String(name.to_owned());
-    let mut hex = String::with_capacity(64);
-    for byte in digest {
+    format!("[[operator]]\nname = {name}\nrole = \"{role}\"\ntoken-sha256 = \"{}\"\n", hex(digest))
+}
+
+/// A digest as 64 hex digits.
+pub(crate) fn hex(digest: [u8; 32]) -> String {
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    format!("[[operator]]\nname = {name}\nrole = \"{role}\"\ntoken-sha256 = \"{hex}\"\n")
+        hex
+    })
 }
 
 #[cfg(test)]

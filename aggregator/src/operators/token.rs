@@ -23,13 +23,13 @@ impl Token {
 
     /// What is kept of it.
     pub fn digest(&self) -> [u8; 32] {
-        digest(&self.0)
+        digest(self.0.as_bytes())
     }
 }
 
 /// SHA-256 of a token's text.
-pub(super) fn digest(token: &str) -> [u8; 32] {
-    hash(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
+pub(crate) fn digest(token: &[u8]) -> [u8; 32] {
+    hash(&SHA256, token).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 #[cfg(test)]
@@ -42,6 +42,6 @@ mod tests {
         assert_ne!(one.text(), other.text());
         assert_eq!(one.text().len(), "vp_".len() + 43);
         // printf abc | sha256sum
-        assert_eq!(digest("abc")[..4], [0xba, 0x78, 0x16, 0xbf]);
+        assert_eq!(digest(b"abc")[..4], [0xba, 0x78, 0x16, 0xbf]);
     }
 }

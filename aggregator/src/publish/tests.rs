@@ -17,8 +17,9 @@ use crate::alert::book::Book;
 use crate::alert::entry::{Act, Actor, Ending, Said};
 use crate::alert::standing::Standing;
 use crate::broker;
+use crate::broker::front::counts::FrontCounts;
 use crate::client::{Connection, Parts};
-use crate::config::{BrokerConfig, BrokerPlace};
+use crate::config::{BrokerConfig, BrokerPlace, EmbeddedBroker};
 use crate::enrolment::Registry;
 use crate::ingest::IngestQueue;
 use crate::live::Live;
@@ -182,9 +183,11 @@ const ALERTS: [&str; 2] = ["vardpuls/v1/alert/+", "vardpuls/v1/json/alert/+"];
 
 #[tokio::test]
 async fn a_broker_keeps_what_stands_and_neither_ends_nor_ghosts() {
-    let place = BrokerPlace::Embedded { listen: "127.0.0.1:0".parse().expect("valid") };
-    let broker = broker::prepare(&BrokerConfig { client_id: "centre".into(), place }).await.expect("a broker");
-    let port = broker.front.as_ref().expect("its front").address.port();
+    let listen = Some("127.0.0.1:0".parse().expect("valid"));
+    let place = BrokerPlace::Embedded(EmbeddedBroker { listen, network: None });
+    let config = BrokerConfig { client_id: "centre".into(), place };
+    let broker = broker::prepare(&config, Clock::System, FrontCounts::default()).await.expect("a broker");
+    let port = broker.front.as_ref().and_then(|front| front.local).expect("its front").port();
     let mut live = Reader::new("live", port, &ALERTS).await;
     let (signed, json) = (|rule| Topic::Alert(alarm(rule)), |rule| Topic::JsonAlert(alarm(rule)));
     for topic in [signed("ghost"), json("ghost"), signed("stands")] {
