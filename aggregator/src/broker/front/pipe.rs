@@ -23,6 +23,9 @@ use super::session::End;
 /// Bytes that are carried to the client at once.
 const BUFFER: usize = 16 * 1024;
 
+/// Room for what a client says next; without it the buffer would grow in steps of 64 bytes.
+const ROOM: usize = 4 * 1024;
+
 /// How long a client may take to accept one buffer.
 const TAKES_WITHIN: Duration = Duration::from_mins(1);
 
@@ -69,6 +72,7 @@ async fn to_the_broker(
         if let Some(denial) = denial {
             return Err(denial.into());
         }
+        said.reserve(ROOM);
         let hung_up = inspector.said_goodbye()
             || timeout_at(due, client.read_buf(&mut said)).await.map_err(|_| Denial::Silent)?? == 0;
         if hung_up {
