@@ -45,9 +45,21 @@ struct Cli {
 enum Command {
     /// Report until told to stop (SIGTERM); SIGHUP reloads the config.
     Run,
-    /// Check config, key and outbox folder, and read every source once. Sends nothing.
+    /// Look for whatever keeps this agent from reporting, and say what to do about it.
+    ///
+    /// A line for each thing looked at: ok, warning, failed, or not tried because of an earlier line; below it, after an
+    /// arrow, what to do. In order: the config; the key and who may read it; the state folder and the room on its disk;
+    /// whether an agent runs; the files of the broker section; the broker's name, its port, its TLS certificate, the
+    /// login; the clock against the centre's; whether the centre knows this hospital and its key; each source, read once
+    /// with the counts that it gives; the report that they would make.
+    ///
+    /// Nothing is published and nothing stays on disk. While an agent runs it is asked, and not disturbed by a second
+    /// login; while none runs, the login is tried as the agent would do it. Run it as the agent's user: root may read
+    /// what that user may not.
+    ///
+    /// Exit status: 0 nothing failed (there may be warnings), 1 something failed, 2 the command line cannot be read.
     Check {
-        /// Print JSON.
+        /// Print the findings as JSON: a list of step, level (ok, not-tried, warning, failed), what, remedy.
         #[arg(long)]
         json: bool,
     },

@@ -159,11 +159,18 @@ pub fn options(hospital: &HospitalId, broker: &Broker) -> Result<MqttOptions, Co
     Ok(options)
 }
 
-fn client_config(tls: &crate::config::Tls) -> Result<rustls::ClientConfig, ConnectionFileError> {
+/// Whom the connection trusts.
+pub fn roots(tls: &crate::config::Tls) -> Result<rustls::RootCertStore, ConnectionFileError> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in certificates("ca-file", &tls.ca_file)? {
         roots.add(certificate)?;
     }
+    Ok(roots)
+}
+
+/// TLS as the connection does it.
+pub fn client_config(tls: &crate::config::Tls) -> Result<rustls::ClientConfig, ConnectionFileError> {
+    let roots = roots(tls)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -175,7 +182,8 @@ fn client_config(tls: &crate::config::Tls) -> Result<rustls::ClientConfig, Conne
     Ok(builder.with_client_auth_cert(chain, key)?)
 }
 
-fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectionFileError> {
+/// The certificates in a PEM file; `key` names it in the config.
+pub fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectionFileError> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(&read(key, path)?)
         .collect::<Result<_, _>>()
         .map_err(|e| pem(key, path, e.to_string()))?;

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the stage")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -11,16 +11,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+pub(crate) mod tls;
+
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use vardpuls_shared::clock::Time;
+use vardpuls_shared::feed::{Coverage, Feed, Figures, Freshness, HospitalDetail, Level};
+use vardpuls_shared::hospital::HospitalId;
 use vardpuls_shared::key::{PublicKey, SigningKey};
 use vardpuls_shared::receipt::Receipt;
 use vardpuls_shared::report::Report;
 use vardpuls_shared::signed::{Envelope, Kind, sign};
-use vardpuls_shared::topic::Topic;
+use vardpuls_shared::topic::{Scope, Topic};
 
 use vardpuls_agent::config::Config;
 use vardpuls_agent::status::{self, Status};
@@ -119,6 +123,13 @@ occupied = "occupied"
         fs::rename(self.path("beds.new"), self.path("beds.csv")).expect("renamed");
     }
 
+    /// Changes the config's text.
+    pub(crate) fn change_config(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path("agent.toml")).expect("readable");
+        assert!(text.contains(from), "no {from:?} in the config");
+        fs::write(self.path("agent.toml"), text.replace(from, to)).expect("writable");
+    }
+
     /// The config, read.
     pub(crate) fn config(&self) -> Config {
         Config::load(&self.path("agent.toml")).expect("a good config")
@@ -152,12 +163,17 @@ occupied = "occupied"
 
 /// Starts an embedded broker for the life of the process.
 pub(crate) fn broker() -> SocketAddr {
+    broker_for(None)
+}
+
+/// The same, for those who have a login.
+pub(crate) fn broker_for(logins: Option<HashMap<String, String>>) -> SocketAddr {
     let listen = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
     let connections = rumqttd::ConnectionSettings {
         connection_timeout_ms: 10_000,
         max_payload_size: 100_000,
         max_inflight_count: 100,
-        auth: None,
+        auth: logins,
         external_auth: None,
         dynamic_filters: true,
     };
@@ -251,6 +267,9 @@ impl Centre {
                     Ok(Event::Incoming(Packet::SubAck(_))) => *up.lock().expect("whole") = true,
                     Ok(Event::Incoming(Packet::Publish(p))) => {
                         let topic = Topic::parse(&p.topic).expect("one of ours");
+                        if matches!(topic, Topic::Feed(_)) {
+                            continue; // its own words
+                        }
                         all.lock().expect("whole").push((topic, p.payload.to_vec()));
                     }
                     Ok(_) => {}
@@ -296,6 +315,28 @@ impl Centre {
     /// Forgets what was seen.
     pub(crate) fn forget(&self) {
         self.seen.lock().expect("whole").clear();
+    }
+
+    /// Says in the feed, retained, that it is there, and that it knows the hospital where it does.
+    pub(crate) async fn feed(&self, as_of: Time, knows: bool) {
+        let hospital: HospitalId = HOSPITAL.parse().expect("valid");
+        let detail = HospitalDetail {
+            region: "01".into(),
+            state: Freshness::Unknown,
+            observed_at: None,
+            received_at: None,
+            clock_offset_ms: None,
+            wards: Vec::new(),
+        };
+        let nation = (Scope::Nation, Level::Nation, "SE", None);
+        let own = (Scope::Hospital(hospital), Level::Hospital, HOSPITAL, Some(detail));
+        for (scope, level, code, hospital) in [nation].into_iter().chain(knows.then_some(own)) {
+            let (total, coverage) = (Figures::default(), Coverage::default());
+            let (code, name, care) = (code.to_owned(), code.to_owned(), BTreeMap::new());
+            let feed = Feed { version: 1, number: 1, as_of, level, code, name, total, care, coverage, hospital };
+            let bytes = sign(Kind::Feed, &feed.encode(), &centre_key());
+            self.client.publish(Topic::Feed(scope).to_string(), QoS::AtLeastOnce, true, bytes).await.expect("sent");
+        }
     }
 
     /// Sends a receipt signed by `key`, with changes to an empty one.
