@@ -79,6 +79,11 @@ fn a_centre_is_set_up_with_keygen_and_enrol_and_then_checks_well() {
     assert!(well.contains("1 with a token") && well.contains("rules that ship"), "{well}");
     assert!(well.contains("nation Sverige, 21 regions") && well.contains("keys: 1"), "{well}");
     assert!(!folder.path().join("vardpuls.db").exists(), "check makes nothing");
+
+    // The same from inside the folder, as the README writes it.
+    let mut inside = Command::new(env!("CARGO_BIN_EXE_vardpuls-aggregator"));
+    inside.args(["check", "--config", "aggregator.toml"]).current_dir(folder.path());
+    printed(inside.output().expect("starts"), 0);
 }
 
 #[test]

@@ -237,6 +237,11 @@ fn address(findings: &mut Findings, what: &str, listen: std::net::SocketAddr) {
     }
 }
 
+/// Whether a path's parent is a folder; beside a config file that was named without one, that is the working folder.
+fn is_folder(parent: &Path) -> bool {
+    parent.as_os_str().is_empty() || parent.is_dir()
+}
+
 fn store(findings: &mut Findings, config: &Config) -> io::Result<()> {
     let path = config.store.path.display();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -248,7 +253,7 @@ fn store(findings: &mut Findings, config: &Config) -> io::Result<()> {
                 Err(e) => findings.failed(e),
             }
         }
-        Ok(Condition::Absent) if config.store.path.parent().is_none_or(Path::is_dir) => {
+        Ok(Condition::Absent) if config.store.path.parent().is_none_or(is_folder) => {
             findings.ok(format_args!("store {path} does not exist yet and will be made"));
         }
         Ok(Condition::Absent) => findings.failed(StoreError::Unreachable {
