@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    RevokedCertParams, date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -52,13 +55,38 @@ impl Ca {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, common_name);
+        params.serial_number = Some(number(common_name).into());
         let key = KeyPair::generate().expect("a key");
         (params.signed_by(&key, &self.issuer).expect("a certificate").pem(), key.serialize_pem())
+    }
+
+    /// A list of the certificates of `number`, PEM: they are not believed any more.
+    pub(crate) fn revoke(&self, numbers: &[u64]) -> String {
+        let revoked = |number: &u64| RevokedCertParams {
+            serial_number: (*number).into(),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            next_update: date_time_ymd(2090, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: numbers.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).expect("a list").pem().expect("PEM")
     }
 
     pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
+}
+
+/// The serial number of everybody's certificates.
+pub(crate) fn number(name: &str) -> u64 {
+    name.bytes().fold(1, |number, byte| number * 31 % 1_000_003 + u64::from(byte))
 }
 
 /// The aggregator, and what its clients need.
@@ -86,6 +114,7 @@ impl Rig {
         let ca = Ca::new();
         let (certificate, key) = ca.issue("broker", &["localhost", "127.0.0.1"]);
         write("ca.pem", &ca.pem);
+        write("ca.crl", &ca.revoke(&[]));
         write("broker.pem", &certificate);
         write("broker.key", &key);
         let token = Token::make();
@@ -98,7 +127,7 @@ impl Rig {
             &format!(
                 "key-file = \"centre.key\"\nhospitals-dir = \"hospitals.d\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
                  [broker]\nlisten = \"127.0.0.1:0\"\n[broker.network]\nlisten = \"127.0.0.1:0\"\n\
-                 cert-file = \"broker.pem\"\nkey-file = \"broker.key\"\nclient-ca-file = \"ca.pem\"\n\
+                 cert-file = \"broker.pem\"\nkey-file = \"broker.key\"\nclient-ca-file = \"ca.pem\"\nclient-crl-file = \"ca.crl\"\n\
                  logins-file = \"logins.toml\"\n{limits}"
             ),
         );

@@ -6,7 +6,7 @@ use vardpuls_aggregator::operators::Token;
 
 use crate::good::Good;
 use crate::raw::{Raw, connect, publish, tls};
-use crate::rig::{Ca, Rig, id, until};
+use crate::rig::{Ca, Rig, id, number, until};
 
 async fn code(rig: &Rig, certificate: Option<&str>, client_id: &str, login: Option<(&str, &str)>) -> Option<u8> {
     let mut raw = tls(rig.port, 8, 8, rig.tls(certificate)).await.expect("connects");
@@ -80,9 +80,19 @@ async fn a_new_certificate_is_shown_to_newcomers_and_a_login_that_is_gone_ends_i
     assert_eq!(own.connack().await, Some(0));
     own.say(&publish("vardpuls/v1/presence/mallory", false, b"online")).await;
     assert!(own.hear().await.is_some());
-    // Nobody's certificate is believed any more: the CA is another one.
-    write("ca.pem", Ca::new().pem());
+    // That certificate is not believed any more, and then nobody's: the CA is another one.
+    write("ca.crl", &rig.ca.revoke(&[number("mallory")]));
     own.ended().await;
-    until("both to be cut off", || rig.denied(Denial::Revoked) >= 3).await;
+    assert_eq!(rig.denied(Denial::Revoked), 2);
+    if let Ok(mut again) = tls(rig.port, 8, 8, rig.tls(Some("mallory"))).await {
+        again.say(&connect("mallory", None)).await;
+        assert_eq!(again.connack().await, None);
+    }
+    good.goes_on("a certificate on the list").await;
+    assert_eq!(good.connections(), 1);
+    let other = Ca::new();
+    write("ca.crl", &other.revoke(&[]));
+    write("ca.pem", other.pem());
+    until("the good hospital to be cut off", || rig.denied(Denial::Revoked) >= 3).await;
     rig.stop().await;
 }
