@@ -10,6 +10,8 @@
 //! absent: unknown is never zero. Observations that are older than their source's `max-age` are
 //! not vouched for.
 //!
+//! Small wards that the config joins to a group are one in the snapshot: see [`crate::grouping`].
+//!
 //! A snapshot's time is the oldest among its patient counts; staffing files change once a day and
 //! do not make it old.
 
@@ -21,6 +23,7 @@ use vardpuls_shared::count::{Counts, Extra};
 use vardpuls_shared::hospital::WardId;
 
 use crate::config::{SourceConfig, WardConfig};
+use crate::grouping::Grouping;
 use crate::source::{Observation, WardObservation};
 
 /// What can be reported: the counts of every ward that the sources vouch for.
@@ -37,6 +40,7 @@ pub struct Snapshot {
 pub struct Census {
     wards: Vec<Ward>,
     sources: Vec<Source>,
+    grouping: Grouping,
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +68,11 @@ impl Census {
             gives_occupied: s.gives_occupied(),
             last: None,
         };
-        Census { wards: wards.iter().map(ward).collect(), sources: sources.iter().map(source).collect() }
+        Census {
+            wards: wards.iter().filter(|w| !w.is_group()).map(ward).collect(),
+            sources: sources.iter().map(source).collect(),
+            grouping: Grouping::new(wards),
+        }
     }
 
     /// Takes a source's observation in place of its last one. A source that the config does not name is ignored.
@@ -90,7 +98,7 @@ impl Census {
                 wards.insert(ward.index, Counts { staffed, occupied, extras: extras(&seen) });
             }
         }
-        Some(Snapshot { observed_at: oldest.unwrap_or(newest), wards })
+        Some(Snapshot { observed_at: oldest.unwrap_or(newest), wards: self.grouping.merge(&wards) })
     }
 }
 

@@ -6,6 +6,7 @@
 //! right.
 
 mod document;
+mod privacy;
 mod source;
 mod ward;
 
@@ -20,11 +21,13 @@ use vardpuls_shared::report::MAX_VALID_FOR;
 use vardpuls_shared::roster::{MAX_NAME, Roster};
 
 pub use document::Place;
+pub use privacy::PrivacyConfig;
 pub use source::{SourceConfig, SourceKind};
 pub use ward::WardConfig;
 
 use document::{Document, Step::Key};
 
+use crate::grouping::published;
 use crate::outbox::Limits;
 use crate::reporter::Policy;
 
@@ -76,7 +79,9 @@ pub struct Config {
     pub report: ReportConfig,
     /// What is kept until it is receipted.
     pub outbox: OutboxConfig,
-    /// The wards, by rising index.
+    /// What is done so that no count tells of one patient.
+    pub privacy: PrivacyConfig,
+    /// The wards, by rising index, groups among them.
     pub wards: Vec<WardConfig>,
     /// Where counts are read, in the order of the file.
     pub sources: Vec<SourceConfig>,
@@ -184,6 +189,8 @@ struct Head {
     report: ReportConfig,
     #[serde(default)]
     outbox: OutboxConfig,
+    #[serde(default)]
+    privacy: PrivacyConfig,
 }
 
 #[derive(Deserialize)]
@@ -216,7 +223,8 @@ impl Config {
         head.report.check(&document)?;
         head.outbox.check(&document)?;
         let broker = head.broker.check(&document, base)?;
-        let wards = ward::read(&document)?;
+        let (wards, places) = ward::read(&document)?;
+        head.privacy.check(&document, &wards, &places)?;
         let state_dir = base.join(head.state_dir);
         let sources = source::read(&document, base, &state_dir, &wards)?;
         let status_socket = head.status_socket.map_or_else(|| state_dir.join("status.sock"), |path| base.join(path));
@@ -232,14 +240,15 @@ impl Config {
             broker,
             report: head.report,
             outbox: head.outbox,
+            privacy: head.privacy,
             wards,
             sources,
         })
     }
 
-    /// The roster of the wards.
+    /// The roster of the wards that are published.
     pub fn roster(&self) -> Roster {
-        Roster::new(self.hospital.clone(), self.wards.iter().map(|w| w.ward.clone()).collect())
+        Roster::new(self.hospital.clone(), published(&self.wards).map(|w| w.ward.clone()).collect())
     }
 }
 

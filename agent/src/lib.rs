@@ -27,6 +27,7 @@ pub mod census;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod grouping;
 pub mod outbox;
 pub mod preview;
 pub mod publisher;

@@ -149,7 +149,7 @@ pub fn of(config: &Config, readings: &[Reading], report: Option<&[u8]>, roster: 
             roster,
             payload(Kind::Roster, roster),
             wards.wards.len(),
-            roster_fields(&wards),
+            roster_fields(&wards, config),
         ),
     }
 }
@@ -197,13 +197,17 @@ fn report_fields(report: &Report, roster: &Roster) -> Vec<Field> {
     fields
 }
 
-fn roster_fields(roster: &Roster) -> Vec<Field> {
+fn roster_fields(roster: &Roster, config: &Config) -> Vec<Field> {
     let mut fields = vec![
         field("hospital", roster.hospital.as_str(), "whose wards"),
         field("version", roster.version.to_string(), format!("{:08x}, taken from the list itself", roster.version)),
     ];
     for ward in &roster.wards {
         let mut meaning = format!("care type {}", ward.care);
+        if let Some(group) = config.wards.iter().find(|w| w.ward.index == ward.index && w.is_group()) {
+            let members: Vec<_> = group.members.iter().map(ToString::to_string).collect();
+            let _ = write!(meaning, ", one ward out of {}, which are not sent", members.join(", "));
+        }
         if let Some(place) = ward.place {
             let (latitude, longitude) = place.degrees();
             let _ = write!(meaning, ", at {latitude} {longitude}");

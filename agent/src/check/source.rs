@@ -7,6 +7,7 @@ use vardpuls_shared::clock::{Clock, Time};
 
 use crate::census::Snapshot;
 use crate::config::{Config, SourceConfig};
+use crate::grouping;
 use crate::preview::Reading;
 use crate::source;
 
@@ -66,13 +67,11 @@ fn told(reading: &Reading) -> Vec<Finding> {
 /// What the sources give together.
 pub(super) fn together(config: &Config, snapshot: &Snapshot, now: Time) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let absent: Vec<_> = config
-        .wards
-        .iter()
+    let absent: Vec<_> = grouping::published(&config.wards)
         .filter(|w| !snapshot.wards.contains_key(&w.ward.index))
         .map(|w| w.ward.id.to_string())
         .collect();
-    let (have, all) = (snapshot.wards.len(), config.wards.len());
+    let (have, all) = (snapshot.wards.len(), grouping::published(&config.wards).count());
     if absent.is_empty() {
         findings.push(Finding::ok(REPORT, format!("all {all} wards")));
     } else {
@@ -80,6 +79,17 @@ pub(super) fn together(config: &Config, snapshot: &Snapshot, now: Time) -> Vec<F
             REPORT,
             format!("{have} of {all} wards; without both staffed and occupied: {}", absent.join(", ")),
             "give staffed in [[ward]] or by a source; an absent ward is unknown to the centre, not empty",
+        ));
+    }
+    let small: Vec<_> = grouping::published(&config.wards)
+        .filter(|w| snapshot.wards.get(&w.ward.index).is_some_and(|counts| counts.staffed < config.privacy.min_beds))
+        .map(|w| w.ward.id.to_string())
+        .collect();
+    if !small.is_empty() {
+        findings.push(Finding::warning(
+            REPORT,
+            format!("fewer staffed beds now than privacy.min-beds: {}", small.join(", ")),
+            "if that is to last, make them members of a [[ward]] with members",
         ));
     }
     let observed = snapshot.observed_at;

@@ -191,7 +191,7 @@ fn errors_of_sources_name_line_and_key() {
         (with("delimiter = \"ö\"\n"), "line 19, source.delimiter: must be one ASCII character"),
         (
             with("").replace("ward = \"iva\"", "ward = \"medicin\""),
-            "line 18, source.ward: medicin is not the id of any [[ward]]",
+            "line 18, source.ward: medicin is not the id of any [[ward]] that is no group",
         ),
         (with("").replace("ward = \"iva\"\n", ""), "line 14, source.ward: is missing"),
         (columns("ward = \"W\"\noccupied = \"O\"\n"), "line 18, source.ward: stands beside columns.ward"),
@@ -218,10 +218,54 @@ fn errors_of_sources_name_line_and_key() {
         (with("") + "[source.wards]\n\"A\" = \"iva\"\n", "line 21, source.wards: has no effect"),
         (
             with("").replace("ward = \"iva\"\n", "") + "ward = \"W\"\n[source.wards]\n\"A 1\" = \"b\"\n",
-            "line 22, source.wards.\"A 1\": b is not the id of any [[ward]]",
+            "line 22, source.wards.\"A 1\": b is not the id of any [[ward]] that is no group",
         ),
     ] {
         let error = error(&(before.clone() + &sources));
+        assert!(error.starts_with(expected), "expected {expected:?}, found {error:?}");
+    }
+}
+
+#[test]
+fn the_worked_examples_are_right() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/SOURCES.md");
+    let page = std::fs::read_to_string(file).expect("the page");
+    let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let examples: Vec<_> = blocks.filter(|block| block.starts_with("[[source]]")).collect();
+    assert_eq!(examples.len(), 3);
+    let second = WARD.replace("index = 1", "index = 2").replace("\"iva\"", "\"med-1\"");
+    for example in examples {
+        let config = parse(&[HEAD, BROKER, WARD, &second, example].concat());
+        assert!(config.is_ok(), "{config:?}");
+    }
+}
+
+#[test]
+fn small_wards_must_be_in_a_group_that_is_large_enough() {
+    let ward = |index: u16, id: &str, keys: &str| {
+        format!("[[ward]]\nindex = {index}\nid = \"{id}\"\nname = \"W\"\ncare = \"general\"\n{keys}\n")
+    };
+    let rest = |wards: String| [HEAD, BROKER, "[privacy]\nmin-beds = 10\n", &wards, SOURCE, COLUMNS].concat();
+    let iva = ward(1, "iva", "staffed = 8");
+    let b = ward(2, "b", "staffed = 4");
+    let group = ward(9, "ab", "members = [\"iva\", \"b\"]");
+    let config = parse(&rest([iva.as_str(), &b, &group].concat())).expect("right");
+    assert_eq!(config.roster().wards.iter().map(|w| w.index).collect::<Vec<_>>(), [9]);
+    for (wards, expected) in [
+        (iva.clone(), "line 13, ward.id: iva has 8 beds, fewer than the 10 of privacy.min-beds"),
+        (ward(1, "iva", ""), "line 11, ward.staffed: is missing: privacy.min-beds needs"),
+        (iva.clone() + &group, "line 22, ward.members: b is not the id of any [[ward]]"),
+        (
+            iva.clone() + &b + &group.replace("members", "staffed = 9\nmembers"),
+            "line 28, ward.staffed: has no effect on a group",
+        ),
+        (
+            iva.clone() + &b + &group + &ward(10, "c", "members = [\"b\"]"),
+            "line 34, ward.members: b is a member of ab already",
+        ),
+        (iva + &b + &group + &ward(10, "c", "members = [\"ab\"]"), "line 34, ward.members: ab is a group itself"),
+    ] {
+        let error = error(&rest(wards));
         assert!(error.starts_with(expected), "expected {expected:?}, found {error:?}");
     }
 }
@@ -282,7 +326,7 @@ fn errors_of_polled_sources_name_line_and_key() {
         (json(url).replace("\"/wards\"", "\"wards\""), "line 19, source.array: must be a JSON pointer"),
         (
             json(url).replace("array = \"/wards\"\nward = \"iva\"\n[source.columns]", "[source.pointers.med]"),
-            "line 19, source.pointers.med: med is not the id of any [[ward]]",
+            "line 19, source.pointers.med: med is not the id of any [[ward]] that is no group",
         ),
         (sql("url = \"oracle://h/x\"\nquery = \"SELECT 1\""), "line 17, source.url: write postgres://"),
         (sql("url = \"postgres://u:p@h/x\"\nquery = \"SELECT 1\""), "line 17, source.url: holds a user"),

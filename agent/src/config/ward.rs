@@ -20,6 +20,15 @@ pub struct WardConfig {
     pub ward: Ward,
     /// Staffed beds, used where no source gives them.
     pub staffed: Option<u16>,
+    /// The wards that this group is made of, which are published within it only; none where it is no group.
+    pub members: Vec<WardId>,
+}
+
+impl WardConfig {
+    /// Whether it is made of other wards.
+    pub fn is_group(&self) -> bool {
+        !self.members.is_empty()
+    }
 }
 
 /// A `[[ward]]` table as it is written.
@@ -36,10 +45,12 @@ struct WardTable {
     #[serde(default)]
     capabilities: Vec<String>,
     contact: Option<String>,
+    #[serde(default)]
+    members: Vec<WardId>,
 }
 
-/// The wards of a document, by rising index.
-pub(super) fn read(document: &Document<'_>) -> Result<Vec<WardConfig>, ConfigError> {
+/// The wards of a document, by rising index, and the place of each in it.
+pub(super) fn read(document: &Document<'_>) -> Result<(Vec<WardConfig>, BTreeMap<WardId, usize>), ConfigError> {
     let count = document.count("ward");
     if count == 0 || count as u64 > MAX_WARDS {
         let problem = format!("has {count} wards; write 1 to {MAX_WARDS} [[ward]] tables");
@@ -59,7 +70,7 @@ pub(super) fn read(document: &Document<'_>) -> Result<Vec<WardConfig>, ConfigErr
         wards.push(ward);
     }
     wards.sort_by_key(|w| w.ward.index);
-    Ok(wards)
+    Ok((wards, ids))
 }
 
 fn one(document: &Document<'_>, at: usize) -> Result<WardConfig, ConfigError> {
@@ -97,5 +108,6 @@ fn one(document: &Document<'_>, at: usize) -> Result<WardConfig, ConfigError> {
         capabilities.push(capability);
     }
     let (index, id, name, contact) = (table.index, table.id, table.name, table.contact);
-    Ok(WardConfig { ward: Ward { index, id, name, care, place, capabilities, contact }, staffed: table.staffed })
+    let ward = Ward { index, id, name, care, place, capabilities, contact };
+    Ok(WardConfig { ward, staffed: table.staffed, members: table.members })
 }

@@ -103,7 +103,7 @@ pub(super) fn ward_names(
     wards: &[WardConfig],
 ) -> Result<BTreeMap<String, WardId>, ConfigError> {
     let mut names: BTreeMap<String, WardId> =
-        wards.iter().map(|w| (w.ward.id.to_string(), w.ward.id.clone())).collect();
+        wards.iter().filter(|w| !w.is_group()).map(|w| (w.ward.id.to_string(), w.ward.id.clone())).collect();
     for (name, id) in given {
         if !is_ward(id, wards) {
             return Err(at.wrong(&[key, name], no_ward(id)));
@@ -114,11 +114,11 @@ pub(super) fn ward_names(
 }
 
 pub(super) fn is_ward(id: &WardId, wards: &[WardConfig]) -> bool {
-    wards.iter().any(|w| w.ward.id == *id)
+    wards.iter().any(|w| w.ward.id == *id && !w.is_group())
 }
 
 pub(super) fn no_ward(id: &WardId) -> String {
-    format!("{id} is not the id of any [[ward]]")
+    format!("{id} is not the id of any [[ward]] that is no group")
 }
 
 impl MappingTable {
