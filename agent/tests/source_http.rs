@@ -192,6 +192,59 @@ async fn a_connection_that_breaks_or_is_none_is_a_named_error() {
     assert!(matches!(gone, HttpFault::Unreachable(_)), "{gone}");
 }
 
+/// A server of one certificate for 127.0.0.1, and that certificate.
+async fn secure_server() -> (SocketAddr, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let private = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], private.into())
+        .expect("a pair");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        loop {
+            let (peer, _) = listener.accept().await.expect("a peer");
+            let Ok(mut peer) = acceptor.accept(peer).await else { continue };
+            let mut request = [0; 4096];
+            let _ = peer.read(&mut request).await;
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}", BODY.len());
+            let _ = peer.write_all(answer.as_bytes()).await;
+            let _ = peer.shutdown().await;
+        }
+    });
+    (address, certificate.pem())
+}
+
+#[tokio::test]
+async fn only_a_server_that_proves_its_name_is_believed() {
+    let (server, certificate) = secure_server().await;
+    let (_, other) = secure_server().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("ca.pem"), certificate).expect("written");
+    std::fs::write(folder.path().join("other.pem"), other).expect("written");
+    std::fs::write(folder.path().join("none.pem"), "no PEM").expect("written");
+    let ask = async |host: &str, ca: &str| {
+        let url = format!("https://{host}:{}/", server.port());
+        let source = source(folder.path(), &url, &format!("ca-file = \"{ca}\""));
+        source::read_once(&source, &Clock::standing_at(NOW)).await
+    };
+    assert_eq!(ask("127.0.0.1", "ca.pem").await.expect("believed").wards.len(), 1);
+    for (host, ca) in [("127.0.0.1", "other.pem"), ("localhost", "ca.pem")] {
+        let error = ask(host, ca).await.expect_err("not believed");
+        assert!(matches!(error.fault, Fault::Json(JsonFault::Http(HttpFault::Tls(_)))), "{error}");
+    }
+    let error = ask("127.0.0.1", "none.pem").await.expect_err("no certificate");
+    assert!(error.to_string().contains("none.pem: holds no PEM certificate"), "{error}");
+}
+
 #[tokio::test]
 async fn what_did_not_change_is_not_sent_again_and_holds_at_the_new_time() {
     let (server, asked) = server().await;

@@ -254,11 +254,14 @@ fn judge(status: StatusCode) -> Result<(), HttpFault> {
 }
 
 fn no_answer(error: &(dyn Error + 'static)) -> HttpFault {
-    let tls = causes(error).any(|e| {
-        let inner = e.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        e.is::<rustls::Error>() || inner.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
-    });
+    let tls = causes(error).any(is_tls);
     if tls { HttpFault::Tls(chain(error)) } else { HttpFault::Unreachable(chain(error)) }
+}
+
+/// Whether TLS itself failed; the errors of connections stand inside one another.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls(inner))
 }
 
 /// An error with its causes, which here say more than it does itself.
