@@ -11,6 +11,7 @@
 pub mod connection;
 pub mod receipts;
 pub mod schedule;
+mod session;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,11 +34,10 @@ use crate::status::{Board, Drift, LastReceipt, LastReport};
 use crate::word;
 use connection::{Backoff, Connection, Line, OFFLINE, ONLINE};
 use schedule::{Pace, Schedule, Step};
+use session::Session;
 
 /// A connection that stood this long was a good one, even if no receipt came.
 const GOOD_SESSION: Duration = Duration::from_secs(5);
-/// How soon a full request queue is tried again.
-const FULL_QUEUE: Duration = Duration::from_millis(50);
 /// How soon the outbox is tried again after an error.
 const OUTBOX_RETRY: Duration = Duration::from_secs(5);
 /// The roster is not sent more often than this, however often it is asked for.
@@ -63,21 +63,6 @@ pub struct Publisher {
 enum End {
     Shutdown,
     Lost { reason: String, good: bool },
-}
-
-/// One connection that stands or is being made.
-struct Session {
-    connection: Connection,
-    schedule: Schedule,
-    /// The epoch that the schedule's sequences belong to.
-    epoch: u64,
-    up: Option<Instant>,
-    receipted: bool,
-    roster_sent: Option<Instant>,
-    /// Whether the feed was asked for.
-    asked: bool,
-    /// Not before this: the queue was full, or the outbox failed.
-    hold: Option<Instant>,
 }
 
 impl Publisher {
@@ -395,26 +380,5 @@ impl Publisher {
             Err(_) => warn!(hospital = %self.hospital, "the broker was too slow for a goodbye; its will speaks for us"),
         }
         self.board.update(|status| status.connection.connected = false);
-    }
-}
-
-impl Session {
-    /// Hands a message to the connection; false, and a pause, when its queue is full.
-    fn publish(&mut self, topic: &Topic, retain: bool, payload: Vec<u8>) -> bool {
-        let sent = self.connection.client.try_publish(topic.to_string(), QoS::AtLeastOnce, retain, payload).is_ok();
-        if !sent {
-            self.hold = Some(Instant::now() + FULL_QUEUE);
-        }
-        sent
-    }
-
-    fn appended(&mut self, next: Position) {
-        if next.epoch == self.epoch {
-            self.schedule.appended(next.sequence);
-        } else if self.up.is_some() {
-            // The outbox was lost and begun again under our feet.
-            self.epoch = next.epoch;
-            self.schedule.connected(Instant::now(), next.sequence);
-        }
     }
 }
