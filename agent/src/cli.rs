@@ -5,31 +5,35 @@
 
 use std::error::Error;
 use std::fs::OpenOptions;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use sd_notify::NotifyState;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info};
-use tracing_subscriber::EnvFilter;
+use tracing::{error, info};
+use vardpuls_service::event::Event;
+use vardpuls_service::{log, notify};
 use vardpuls_shared::card::Card;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::key::SigningKey;
 
 use crate::config::{Config, parse_duration};
+use crate::headline::headline;
 use crate::status::command::Form;
 use crate::{Agent, check, preview, signer, status};
 
+/// The program.
+const NAME: &str = "vardpuls-agent";
+
 #[derive(Debug, Parser)]
 #[command(
-    name = "vardpuls-agent",
+    name = NAME,
     version,
     about = "Reports a hospital's ward occupancy, signed, and keeps each report until it is receipted."
 )]
@@ -37,7 +41,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// The config file.
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/vardpuls/agent.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/vardpuls-agent/agent.toml")]
     config: PathBuf,
 }
 
@@ -126,32 +130,19 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("write a whole number and ms, s, m, h or d, as in 5m")
 }
 
+/// The command line, for man pages and shell completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Reads the command line, does it, prints what went wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
-    match run(&cli) {
-        Ok(code) => code,
-        Err(e) => {
-            let mut text = e.to_string();
-            let mut cause = e.source();
-            while let Some(e) = cause {
-                // Many errors already say their cause.
-                let more = e.to_string();
-                if !text.contains(&more) {
-                    text = format!("{text}: {more}");
-                }
-                cause = e.source();
-            }
-            eprintln!("vardpuls-agent: {text}");
-            ExitCode::FAILURE
-        }
-    }
+    let done = log::start(NAME, "info").map_err(Into::into).and_then(|()| run(&cli));
+    done.unwrap_or_else(|e| {
+        log::failed(NAME, &log::chain(e.as_ref()));
+        ExitCode::FAILURE
+    })
 }
 
 fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
@@ -192,41 +183,46 @@ async fn serve(config: Config, path: &Path) -> Result<(), Box<dyn Error>> {
     let agent = Agent::open(config, Clock::System).await?;
     let (reload, reloads) = mpsc::channel(1);
     let shutdown = CancellationToken::new();
+    let (vitals, board) = (agent.vitals(), agent.board());
     let mut work = std::pin::pin!(agent.run(reloads, shutdown.clone()));
-    tell_service_manager(&[NotifyState::Ready]);
+    notify::ready();
+    let stop_watching = shutdown.clone();
+    tokio::spawn(async move {
+        vitals.attend(move || headline(&board.read(Clock::System.now())), stop_watching).await;
+    });
+    // Handed over and not taken yet.
+    let mut reloading = false;
     loop {
         tokio::select! {
             () = &mut work => return Ok(()),
             _ = terminate.recv() => stop("SIGTERM", &shutdown),
             _ = interrupt.recv() => stop("SIGINT", &shutdown),
             _ = hangup.recv() => {
-                let mut reloading = vec![NotifyState::Reloading];
-                reloading.extend(NotifyState::monotonic_usec_now().ok());
-                tell_service_manager(&reloading);
+                info!(name: Event::Reloading.name(), "reading the config again");
+                notify::reloading();
                 match Config::load(path) {
                     // A full queue holds a config that was read a moment ago; this one is asked for again.
                     Ok(config) => if reload.try_send(config).is_err() {
-                        error!("a reload is still under way; send SIGHUP again");
+                        error!(name: Event::ReloadRefused.name(), "a reload is still under way; send SIGHUP again");
                     },
-                    Err(e) => error!(error = %e, "reload: the old config stays"),
+                    Err(e) => error!(name: Event::ReloadRefused.name(), error = %e, "reload: the old config stays"),
                 }
-                tell_service_manager(&[NotifyState::Ready]);
+                reloading = true;
+            }
+            // There is room again once the agent took what was handed over.
+            room = reload.reserve(), if reloading => {
+                drop(room);
+                reloading = false;
+                notify::ready();
             }
         }
     }
 }
 
 fn stop(signal: &str, shutdown: &CancellationToken) {
-    info!(signal, "stopping");
-    tell_service_manager(&[NotifyState::Stopping]);
+    info!(name: Event::Stopping.name(), signal, "stopping");
+    notify::stopping();
     shutdown.cancel();
-}
-
-fn tell_service_manager(state: &[NotifyState<'_>]) {
-    // Without a service manager there is nobody to tell.
-    if let Err(e) = sd_notify::notify(state) {
-        debug!(error = %e, "service manager not told");
-    }
 }
 
 fn keygen(config: &Config, card_only: bool) -> Result<ExitCode, Box<dyn Error>> {

@@ -2,7 +2,8 @@
 //!
 //! In: the file. Out: a [`Config`] in which everything that can be checked without touching the
 //! machine is already right, so that the rest of the agent asks no further questions of it.
-//! Relative paths are relative to the config file. Errors name file, line and key, and say what is
+//! Relative paths are relative to the config file; `credential:NAME` is a file that the service
+//! manager hands over, for keys, certificates and passwords. Errors name file, line and key, and say what is
 //! right.
 
 mod document;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
+use vardpuls_service::credential;
 use vardpuls_shared::hospital::{HospitalId, RegionCode};
 use vardpuls_shared::key::PublicKey;
 use vardpuls_shared::report::MAX_VALID_FOR;
@@ -235,7 +237,7 @@ impl Config {
             region: head.region,
             state_dir,
             status_socket,
-            key_file: base.join(head.key_file),
+            key_file: credential::locate(base, head.key_file),
             centre_key: head.centre_key,
             broker,
             report: head.report,
@@ -319,13 +321,15 @@ impl BrokerTable {
         let (secure, host, port) =
             parse_url(&self.url).ok_or_else(|| wrong("url", "write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"))?;
         let client = match (self.client_cert_file, self.client_key_file) {
-            (Some(cert), Some(key)) => Some(ClientCert { cert_file: base.join(cert), key_file: base.join(key) }),
+            (Some(cert), Some(key)) => {
+                Some(ClientCert { cert_file: credential::locate(base, cert), key_file: credential::locate(base, key) })
+            }
             (None, None) => None,
             (Some(_), None) => return Err(wrong("client-key-file", "is missing beside client-cert-file")),
             (None, Some(_)) => return Err(wrong("client-cert-file", "is missing beside client-key-file")),
         };
         let tls = match (self.ca_file, secure) {
-            (Some(ca), true) => Some(Tls { ca_file: base.join(ca), client }),
+            (Some(ca), true) => Some(Tls { ca_file: credential::locate(base, ca), client }),
             (None, true) => return Err(wrong("ca-file", "is missing: mqtts needs to know whom to trust")),
             (Some(_), false) => return Err(wrong("ca-file", "has no effect on an mqtt:// url; write mqtts://")),
             (None, false) if client.is_some() => {
@@ -334,7 +338,7 @@ impl BrokerTable {
             (None, false) => None,
         };
         let login = match (self.username, self.password_file) {
-            (Some(username), Some(file)) => Some(Login { username, password_file: base.join(file) }),
+            (Some(username), Some(file)) => Some(Login { username, password_file: credential::locate(base, file) }),
             (None, None) => None,
             (Some(_), None) => return Err(wrong("password-file", "is missing beside username")),
             (None, Some(_)) => return Err(wrong("username", "is missing beside password-file")),

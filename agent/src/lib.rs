@@ -19,7 +19,7 @@
 //! | [`signer`] | the private key; bytes of reports and of the roster |
 //! | [`outbox`] | every report from its position to its receipt |
 //! | [`publisher`] | MQTT: what to send when, receipts |
-//! | [`status`] | what the agent tells about itself |
+//! | [`status`], [`headline`] | what the agent tells about itself |
 //! | [`word`] | what the centre's feed says of this hospital |
 //! | [`preview`], [`check`] | what people see before anything is sent |
 
@@ -28,6 +28,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod grouping;
+pub mod headline;
 pub mod outbox;
 pub mod preview;
 pub mod publisher;
@@ -45,6 +46,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use vardpuls_service::event::Event;
+use vardpuls_service::vitals::Vitals;
 use vardpuls_shared::clock::Clock;
 
 use crate::config::Config;
@@ -77,6 +80,7 @@ pub struct Agent {
     outbox: outbox::Shared,
     board: Board,
     socket: Option<UnixListener>,
+    vitals: Vitals,
 }
 
 /// Opens the agent of `config` and runs it until `shutdown`; see [`Agent`].
@@ -109,17 +113,35 @@ impl Agent {
             Err(e) => {
                 // A convenience must not stop the reports.
                 let path = config.status_socket.display();
-                warn!(hospital = %config.hospital, socket = %path, error = %e, "no status socket");
+                warn!(name: Event::StatusSocketFails.name(), hospital = %config.hospital, socket = %path, error = %e, "no status socket");
                 None
             }
         };
-        Ok(Agent { config, clock, signer, outbox: Arc::new(Mutex::new(outbox)), board, socket })
+        Ok(Agent {
+            config,
+            clock,
+            signer,
+            outbox: Arc::new(Mutex::new(outbox)),
+            board,
+            socket,
+            vitals: Vitals::default(),
+        })
+    }
+
+    /// Whether its parts move, for a watchdog.
+    pub fn vitals(&self) -> Vitals {
+        self.vitals.clone()
+    }
+
+    /// What it tells about itself.
+    pub fn board(&self) -> Board {
+        self.board.clone()
     }
 
     /// Runs until `shutdown`, then sends what is due, says goodbye to the broker and returns,
     /// within five seconds. A config from `reloads` replaces the one in force, if it can.
     pub async fn run(mut self, mut reloads: mpsc::Receiver<Config>, shutdown: CancellationToken) {
-        info!(hospital = %self.config.hospital, key = %self.signer.public_key(), broker = %self.config.broker,
+        info!(name: Event::AgentStarted.name(), hospital = %self.config.hospital, key = %self.signer.public_key(), broker = %self.config.broker,
             version = env!("CARGO_PKG_VERSION"), "agent starts");
         let mut serving = JoinSet::new();
         if let Some(socket) = self.socket.take() {
@@ -133,6 +155,7 @@ impl Agent {
                 signer: Arc::clone(&self.signer),
                 outbox: Arc::clone(&self.outbox),
                 board: self.board.clone(),
+                vitals: self.vitals.clone(),
             };
             let mut work = std::pin::pin!(shift.run(stop.clone()));
             loop {
@@ -146,20 +169,20 @@ impl Agent {
                 }
             }
         }
-        info!(hospital = %self.config.hospital, "agent stopped");
+        info!(name: Event::AgentStopped.name(), hospital = %self.config.hospital, "agent stopped");
     }
 
     /// Takes a new config if it can work; else says why, and the old one stays in force.
     fn accept(&mut self, config: Config) -> bool {
         let fixed = |config: &Config| (config.hospital.clone(), config.state_dir.clone(), config.status_socket.clone());
         if fixed(&config) != fixed(&self.config) {
-            error!(hospital = %self.config.hospital,
+            error!(name: Event::ReloadRefused.name(), hospital = %self.config.hospital,
                 "reload: hospital, state-dir and status-socket cannot change while running; restart the agent. The old config stays");
             return false;
         }
         match prepare(&config) {
             Ok(signer) => {
-                info!(hospital = %config.hospital, "config reloaded");
+                info!(name: Event::ConfigReloaded.name(), hospital = %config.hospital, "config reloaded");
                 self.signer = Arc::new(signer);
                 self.board.update(|status| {
                     status.fingerprint = self.signer.public_key().fingerprint().to_string();
@@ -176,7 +199,8 @@ impl Agent {
                 true
             }
             Err(e) => {
-                error!(hospital = %self.config.hospital, error = %e, "reload: the old config stays");
+                error!(name: Event::ReloadRefused.name(), hospital = %self.config.hospital, error = %e,
+                    "reload: the old config stays");
                 false
             }
         }

@@ -21,6 +21,8 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
+use vardpuls_service::event::Event;
+use vardpuls_service::vitals::Pulse;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::hospital::HospitalId;
 use vardpuls_shared::key::PublicKey;
@@ -40,6 +42,8 @@ use session::Session;
 const GOOD_SESSION: Duration = Duration::from_secs(5);
 /// How soon the outbox is tried again after an error.
 const OUTBOX_RETRY: Duration = Duration::from_secs(5);
+/// The longest that a session lies still: it has to show that it moves.
+const TURN: Duration = Duration::from_secs(30);
 /// The roster is not sent more often than this, however often it is asked for.
 const ROSTER_GAP: Duration = Duration::from_secs(2);
 /// How long a goodbye may take.
@@ -57,6 +61,7 @@ pub struct Publisher {
     outbox: outbox::Shared,
     board: Board,
     clock: Clock,
+    pulse: Pulse,
 }
 
 /// How a session ended.
@@ -67,7 +72,14 @@ enum End {
 
 impl Publisher {
     /// The publisher for this config. Nothing happens until it is [run](Publisher::run).
-    pub fn new(config: &Config, signer: Arc<Signer>, outbox: outbox::Shared, board: Board, clock: Clock) -> Publisher {
+    pub fn new(
+        config: &Config,
+        signer: Arc<Signer>,
+        outbox: outbox::Shared,
+        board: Board,
+        clock: Clock,
+        pulse: Pulse,
+    ) -> Publisher {
         Publisher {
             hospital: config.hospital.clone(),
             broker: config.broker.clone(),
@@ -81,6 +93,7 @@ impl Publisher {
             outbox,
             board,
             clock,
+            pulse,
         }
     }
 
@@ -90,6 +103,7 @@ impl Publisher {
     pub async fn run(self, mut next: watch::Receiver<Position>, shutdown: CancellationToken) {
         let mut backoff = Backoff::new();
         while !shutdown.is_cancelled() {
+            self.pulse.beat();
             let end = match connection::options(&self.hospital, &self.broker) {
                 Ok(options) => self.session(Connection::start(options), &mut next, &shutdown).await,
                 Err(e) => End::Lost { reason: e.to_string(), good: false },
@@ -100,6 +114,7 @@ impl Publisher {
             }
             let wait = backoff.wait(fastrand::f64());
             self.lost(&reason, wait);
+            self.pulse.beat();
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -122,7 +137,8 @@ impl Publisher {
         });
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         if news {
-            warn!(hospital = %self.hospital, broker = %self.broker, reason, wait_ms, "no connection to the broker");
+            warn!(name: Event::BrokerLost.name(), hospital = %self.hospital, broker = %self.broker, reason, wait_ms,
+                "no connection to the broker");
         } else {
             debug!(hospital = %self.hospital, broker = %self.broker, reason, wait_ms, "still no connection");
         }
@@ -145,7 +161,8 @@ impl Publisher {
             hold: None,
         };
         loop {
-            let wake = self.do_next(&mut session).await;
+            self.pulse.beat();
+            let wake = self.do_next(&mut session).await.min(Instant::now() + TURN);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {
@@ -190,7 +207,7 @@ impl Publisher {
             }),
             Step::Check(below) => self.on_outbox(move |o, now| o.backlog(below, 1, now)).await.map(|held| {
                 if let Some(held) = held.first() {
-                    info!(hospital = %self.hospital, sequence = held.position.sequence,
+                    info!(name: Event::ReceiptLate.name(), hospital = %self.hospital, sequence = held.position.sequence,
                         "no receipt in time; sending everything without one again");
                     self.ask_for_word(session);
                 }
@@ -198,7 +215,8 @@ impl Publisher {
             }),
         };
         if let Err(e) = found {
-            error!(hospital = %self.hospital, error = %e, "the outbox cannot be read");
+            error!(name: Event::OutboxUnreadable.name(), hospital = %self.hospital, error = %e,
+                "the outbox cannot be read");
             session.hold = Some(Instant::now() + OUTBOX_RETRY);
         }
         Instant::now()
@@ -224,7 +242,7 @@ impl Publisher {
     }
 
     fn up(&self, session: &mut Session, next: Position) {
-        info!(hospital = %self.hospital, broker = %self.broker, "connected");
+        info!(name: Event::BrokerConnected.name(), hospital = %self.hospital, broker = %self.broker, "connected");
         let now = self.clock.now();
         self.board.update(|status| {
             status.connection.connected = true;
@@ -233,7 +251,7 @@ impl Publisher {
         // A fresh client's queue has room for these three.
         let receipts = Topic::Receipt(self.hospital.clone()).to_string();
         if session.connection.client.try_subscribe(receipts, QoS::AtLeastOnce).is_err() {
-            error!(hospital = %self.hospital, "cannot subscribe to receipts");
+            error!(name: Event::BrokerRefuses.name(), hospital = %self.hospital, "cannot subscribe to receipts");
         }
         self.send_roster(session);
         session.publish(&Topic::Presence(self.hospital.clone()), true, ONLINE.into());
@@ -290,7 +308,8 @@ impl Publisher {
         let receipt = match receipts::read(bytes, &self.centre, &self.hospital) {
             Ok(receipt) => receipt,
             Err(e) => {
-                warn!(hospital = %self.hospital, reason = %e, "a message on the receipt topic is not believed");
+                warn!(name: Event::ReceiptNotBelieved.name(), hospital = %self.hospital, reason = %e,
+                    "a message on the receipt topic is not believed");
                 self.board.update(|status| {
                     status.receipts_not_believed += 1;
                     status.last_not_believed = Some(e.to_string());
@@ -317,15 +336,17 @@ impl Publisher {
         let (settled, summary) = match settled {
             Ok(done) => done,
             Err(e) => {
-                error!(hospital = %self.hospital, error = %e, "a receipt cannot be written down; its reports are sent again");
+                error!(name: Event::ReceiptNotKept.name(), hospital = %self.hospital, error = %e,
+                    "a receipt cannot be written down; its reports are sent again");
                 return;
             }
         };
         for &(sequence, reason) in &settled.refused {
-            error!(hospital = %self.hospital, sequence, %reason, remedy = reason.remedy(), "the centre refuses a report");
+            error!(name: Event::ReportRefused.name(), hospital = %self.hospital, sequence, %reason, remedy = reason.remedy(),
+                "the centre refuses a report");
         }
         if settled.ahead {
-            error!(hospital = %self.hospital,
+            error!(name: Event::OutboxBehindCentre.name(), hospital = %self.hospital,
                 "the centre has reports of this outbox that this outbox never gave out: the state folder was restored \
                  from an old copy, or another agent uses the same key. If restored: stop the agent, move outbox.redb \
                  away and start it; a new epoch begins");
@@ -375,9 +396,15 @@ impl Publisher {
             }
         });
         match said.await {
-            Ok(Ok(())) => info!(hospital = %self.hospital, "disconnected"),
-            Ok(Err(reason)) => warn!(hospital = %self.hospital, reason, "the connection ended before the goodbye"),
-            Err(_) => warn!(hospital = %self.hospital, "the broker was too slow for a goodbye; its will speaks for us"),
+            Ok(Ok(())) => info!(name: Event::BrokerLeft.name(), hospital = %self.hospital, "disconnected"),
+            Ok(Err(reason)) => {
+                warn!(name: Event::BrokerLost.name(), hospital = %self.hospital, reason,
+                    "the connection ended before the goodbye");
+            }
+            Err(_) => {
+                warn!(name: Event::BrokerLost.name(), hospital = %self.hospital,
+                    "the broker was too slow for a goodbye; its will speaks for us");
+            }
         }
         self.board.update(|status| status.connection.connected = false);
     }

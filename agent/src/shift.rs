@@ -14,6 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
+use vardpuls_service::event::Event;
+use vardpuls_service::vitals::{Pulse, Vitals};
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::report::Position;
 
@@ -37,6 +39,10 @@ const RETRY: Duration = Duration::from_secs(5);
 const RESTART: Duration = Duration::from_secs(1);
 /// A clock that is set by hand wakes nobody, so it is looked at this often.
 const SET_CLOCK_TICK: Duration = Duration::from_millis(100);
+/// A part that does not come round for so long hangs: a disk that hangs is given this.
+const STALLED: Duration = Duration::from_mins(2);
+/// A network folder may hang for minutes, and then come back.
+const SOURCES_STALLED: Duration = Duration::from_mins(10);
 /// The machine's clock may be stepped while we sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
@@ -47,6 +53,7 @@ pub(crate) struct Shift {
     pub(crate) signer: Arc<Signer>,
     pub(crate) outbox: outbox::Shared,
     pub(crate) board: Board,
+    pub(crate) vitals: Vitals,
 }
 
 impl Shift {
@@ -55,7 +62,9 @@ impl Shift {
         let Some(next) = self.next_position(&stop).await else { return };
         let (appended, positions) = watch::channel(next);
         let (tell, events) = mpsc::channel(64);
-        let mut reading = source::spawn(self.config.sources.clone(), self.clock.clone(), tell, stop.child_token());
+        let looking = self.vitals.part("reading the sources", SOURCES_STALLED);
+        let sources = self.config.sources.clone();
+        let mut reading = source::spawn(sources, self.clock.clone(), tell, &looking, stop.child_token());
 
         let publisher = Publisher::new(
             &self.config,
@@ -63,6 +72,7 @@ impl Shift {
             Arc::clone(&self.outbox),
             self.board.clone(),
             self.clock.clone(),
+            self.vitals.part("the way to the broker", STALLED),
         );
         // Not a child of `stop`: the publisher goes last.
         let enough = CancellationToken::new();
@@ -75,7 +85,8 @@ impl Shift {
             () = &mut work => {}
             Some(ended) = publishing.join_next() => {
                 // A bug in the MQTT client must not silence the hospital: the next shift begins afresh.
-                error!(hospital = %self.config.hospital, panicked = ended.is_err(), "the publisher ended; starting again");
+                error!(name: Event::PublisherRestarted.name(), hospital = %self.config.hospital, panicked = ended.is_err(),
+                    "the publisher ended; starting again");
                 stop.cancel();
                 work.await;
                 tokio::time::sleep(RESTART).await;
@@ -88,7 +99,8 @@ impl Shift {
             while reading.join_next().await.is_some() {}
         });
         if drained.await.is_err() {
-            warn!(hospital = %self.config.hospital, "not everything stopped in time; what is unsent is in the outbox");
+            warn!(name: Event::DrainCutShort.name(), hospital = %self.config.hospital,
+                "not everything stopped in time; what is unsent is in the outbox");
         }
     }
 
@@ -98,7 +110,10 @@ impl Shift {
             let now = self.clock.now();
             match outbox::with(&self.outbox, move |outbox| outbox.next(now)).await {
                 Ok(next) => return Some(next),
-                Err(e) => error!(hospital = %self.config.hospital, error = %e, "the outbox cannot be read"),
+                Err(e) => {
+                    error!(name: Event::OutboxUnreadable.name(), hospital = %self.config.hospital, error = %e,
+                        "the outbox cannot be read");
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return None,
@@ -119,6 +134,7 @@ struct Desk<'a> {
     patience: Instant,
     /// Not before this, after a report could not be kept.
     hold: Option<Instant>,
+    pulse: Pulse,
 }
 
 impl<'a> Desk<'a> {
@@ -132,12 +148,14 @@ impl<'a> Desk<'a> {
             unheard: config.sources.iter().map(|s| s.name.clone()).collect(),
             patience: Instant::now() + FIRST_ROUND,
             hold: None,
+            pulse: shift.vitals.part("making reports", STALLED),
         }
     }
 
     /// Works until `stop`; then takes in what the sources still had to say, and reports it.
     async fn work(&mut self, mut events: mpsc::Receiver<SourceEvent>, stop: &CancellationToken) {
         while !stop.is_cancelled() {
+            self.pulse.beat();
             let wake = self.report_if_due().await;
             tokio::select! {
                 biased;
@@ -169,7 +187,8 @@ impl<'a> Desk<'a> {
                 let (wards, spoiled) = (observation.wards.len(), observation.spoiled.len());
                 debug!(%hospital, source = event.source, wards, spoiled, "source read");
                 for (ward, fault) in &observation.spoiled {
-                    warn!(%hospital, source = event.source, %ward, reason = %fault, "ward not vouched for");
+                    warn!(name: Event::WardNotVouchedFor.name(), %hospital, source = event.source, %ward, reason = %fault,
+                        "ward not vouched for");
                 }
                 self.shift.board.update(|status| {
                     let source = status.sources.entry(event.source.clone()).or_default();
@@ -187,7 +206,8 @@ impl<'a> Desk<'a> {
                 self.shift.board.update(|status| {
                     let source = status.sources.entry(event.source.clone()).or_default();
                     if source.error.as_ref() != Some(&message) {
-                        warn!(%hospital, source = event.source, reason = message, "source not read");
+                        warn!(name: Event::SourceNotRead.name(), %hospital, source = event.source, reason = message,
+                            "source not read");
                     }
                     source.error = Some(message);
                     source.errors += 1;
@@ -240,7 +260,7 @@ impl<'a> Desk<'a> {
         let hospital = &self.shift.config.hospital;
         match kept.await {
             Ok((position, summary)) => {
-                info!(%hospital, sequence = position.sequence, wards, "report");
+                info!(name: Event::ReportMade.name(), %hospital, sequence = position.sequence, wards, "report");
                 let mut dropped = 0;
                 self.shift.board.update(|status| {
                     let Position { epoch, sequence } = position;
@@ -250,14 +270,16 @@ impl<'a> Desk<'a> {
                     status.outbox = Some(summary);
                 });
                 if dropped > 0 {
-                    warn!(%hospital, dropped, "the outbox is full; its oldest reports are dropped unreceipted");
+                    warn!(name: Event::ReportsDropped.name(), %hospital, dropped,
+                        "the outbox is full; its oldest reports are dropped unreceipted");
                 }
                 self.reporter.sent(now);
                 self.appended.send_replace(Position { sequence: position.sequence + 1, ..position });
                 true
             }
             Err(e) => {
-                error!(%hospital, error = %e, "a report cannot be kept, and so not be sent");
+                error!(name: Event::ReportNotKept.name(), %hospital, error = %e,
+                    "a report cannot be kept, and so not be sent");
                 self.shift.board.update(|status| status.report_error = Some(e.to_string()));
                 false
             }

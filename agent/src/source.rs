@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use tokio::sync::watch::{self as latest, Sender as Snapshots};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use vardpuls_service::vitals::Pulse;
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::count::Extra;
 use vardpuls_shared::hospital::WardId;
@@ -204,6 +205,7 @@ pub fn spawn(
     sources: Vec<SourceConfig>,
     clock: Clock,
     events: mpsc::Sender<SourceEvent>,
+    pulse: &Pulse,
     shutdown: CancellationToken,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
@@ -217,6 +219,7 @@ pub fn spawn(
             clock: clock.clone(),
             events: events.clone(),
             snapshots: snapshots.get(&name).cloned(),
+            pulse: pulse.clone(),
             last_fault: None,
         };
         match kind {
@@ -248,10 +251,22 @@ struct Teller {
     events: mpsc::Sender<SourceEvent>,
     /// Where a census of messages hears what this source counts.
     snapshots: Option<Snapshots<Option<Observation>>>,
+    pulse: Pulse,
     last_fault: Option<SourceError>,
 }
 
 impl Teller {
+    /// Says that the source is about to be looked at. Sources share one pulse: one that hangs on a
+    /// dead network folder must not take down the agent that reads the others.
+    fn looking(&self) {
+        self.pulse.beat();
+    }
+
+    /// Says that it was looked at, also where there was nothing new.
+    fn looked(&self) {
+        self.pulse.rest();
+    }
+
     /// Tells a reading; false when nobody listens any more.
     async fn tell(&mut self, result: Result<Observation, SourceError>) -> bool {
         self.tell_with(result, None).await
@@ -274,13 +289,18 @@ impl Teller {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use vardpuls_service::vitals::Vitals;
+
     use super::*;
 
     #[tokio::test]
     async fn a_fault_is_told_once_until_it_changes_or_is_gone() {
         let (events, mut heard) = mpsc::channel(16);
         let clock = Clock::standing_at(Time(5));
-        let mut teller = Teller { source: "beds".into(), clock, events, snapshots: None, last_fault: None };
+        let pulse = Vitals::default().part("sources", Duration::ZERO);
+        let mut teller = Teller { source: "beds".into(), clock, events, snapshots: None, pulse, last_fault: None };
         let fault = |fault: FileFault| Err(SourceError::new(Origin::File("beds.csv".into()), fault));
         let seen = || Ok(Observation::default());
         for result in [

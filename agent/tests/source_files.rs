@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vardpuls_agent::config::{Config, SourceConfig};
 use vardpuls_agent::source::{self, Fault, FileFault, Observation, Origin, SourceError, SourceEvent};
+use vardpuls_service::vitals::Vitals;
 use vardpuls_shared::clock::{Clock, Time};
 
 /// How long a test waits for what must come.
@@ -68,7 +69,8 @@ impl Work {
         let (tell, events) = mpsc::channel(64);
         let shutdown = CancellationToken::new();
         let clock = Clock::standing_at(Time(77));
-        let tasks = source::spawn(vec![source(folder.path(), keys)], clock, tell, shutdown.clone());
+        let pulse = Vitals::default().part("sources", Duration::ZERO);
+        let tasks = source::spawn(vec![source(folder.path(), keys)], clock, tell, &pulse, shutdown.clone());
         Work { folder, events, shutdown, tasks }
     }
 

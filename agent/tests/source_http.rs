@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use vardpuls_agent::config::{Config, SourceConfig};
 use vardpuls_agent::source::http::HttpFault;
 use vardpuls_agent::source::{self, Fault, JsonFault, Observation, SourceError};
+use vardpuls_service::vitals::Vitals;
 use vardpuls_shared::clock::{Clock, Time};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -253,7 +254,8 @@ async fn what_did_not_change_is_not_sent_again_and_holds_at_the_new_time() {
     let (tell, mut events) = mpsc::channel(8);
     let shutdown = CancellationToken::new();
     let clock = Clock::standing_at(NOW);
-    let mut tasks = source::spawn(vec![source], clock.clone(), tell, shutdown.clone());
+    let pulse = Vitals::default().part("sources", Duration::ZERO);
+    let mut tasks = source::spawn(vec![source], clock.clone(), tell, &pulse, shutdown.clone());
     let mut next = async || {
         let event = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time").expect("an event");
         event.result.expect("readable")

@@ -18,6 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use vardpuls_service::event::Event;
+use vardpuls_service::vitals::Vitals;
 use vardpuls_shared::alert::Status;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::key::{PublicKey, SigningKey};
@@ -71,6 +73,12 @@ const ENROLMENT_SCAN: Duration = Duration::from_secs(5);
 
 /// How often what the store need not keep is removed.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
+
+/// A part that does not come round for so long hangs.
+const STALLED: Duration = Duration::from_mins(2);
+
+/// One commit may take this long: the journal of a large store on a slow disk.
+const COMMIT_STALLED: Duration = Duration::from_mins(5);
 
 /// Verified messages between the verifying threads and the keeper.
 const INBOX: usize = 4096;
@@ -154,6 +162,10 @@ pub struct Centre {
     pub store: Store,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether it can do its work.
+    pub readiness: Arc<Readiness>,
+    /// Whether its parts move, for a watchdog.
+    pub vitals: Vitals,
     config: Config,
     clock: Clock,
     key: Arc<SigningKey>,
@@ -189,6 +201,8 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
     let alarms = Alarms::new(in_force, book, &store.marks().await?, status, &live, now);
     let metrics = Arc::new(Metrics::new());
     let broker = broker::prepare(&config.broker, clock.clone(), metrics.front.clone()).await?;
+    let readiness = Arc::new(Readiness::default());
+    readiness.set_store_works(true);
     Ok(Centre {
         http_addr,
         mqtt_addr: broker.front.as_ref().and_then(|front| front.local),
@@ -198,6 +212,8 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
         standing,
         store,
         metrics,
+        readiness,
+        vitals: Vitals::default(),
         config,
         clock,
         key,
@@ -233,10 +249,8 @@ impl Centre {
 
     /// Starts every part.
     fn start(self, shutdown: &CancellationToken) -> Result<Running, RunError> {
-        let Centre { view, standing, store, metrics, config, clock, key, .. } = self;
+        let Centre { view, standing, store, metrics, readiness, vitals, config, clock, key, .. } = self;
         let Parts { enrolments, operators, rules, receivers, live, alarms, http, broker } = self.parts;
-        let readiness = Arc::new(Readiness::default());
-        readiness.set_store_works(true);
         readiness.set_rebuilt();
         metrics.set_hospitals(&live.coverage());
         let queue = Arc::new(IngestQueue::new(config.ingest.queue));
@@ -256,6 +270,7 @@ impl Centre {
             intake: intake.clone(),
             mishaps: mishaps.clone(),
             metrics: metrics.clone(),
+            vitals: vitals.clone(),
         };
         let keeper = Keeper {
             live,
@@ -273,6 +288,7 @@ impl Centre {
             orders: orders_in,
             rules: rules.rules(),
             mishaps: mishaps.clone(),
+            pulse: vitals.part("the live picture", STALLED),
         };
         let committer = Committer {
             intake,
@@ -285,6 +301,7 @@ impl Centre {
             events: events.clone(),
             journaled,
             mishaps,
+            pulse: vitals.part("the store", COMMIT_STALLED),
         };
         let parts = client::Parts {
             clock: clock.clone(),
@@ -293,6 +310,7 @@ impl Centre {
             view: view.clone(),
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            pulse: vitals.part("the way to the broker", STALLED),
         };
         let (client, connection) = Connection::new(broker.options, parts);
         let public_key = key.public();
@@ -401,7 +419,8 @@ impl Running {
             while self.beside.join_next().await.is_some() {}
         });
         if drained.await.is_err() {
-            tracing::warn!("not everything was drained in {DRAIN_WITHIN:?}; agents send again what was not receipted");
+            tracing::warn!(name: Event::DrainCutShort.name(),
+                "not everything was drained in {DRAIN_WITHIN:?}; agents send again what was not receipted");
         }
         drop((self.line, self.beside));
         self.store.close().await;
@@ -420,13 +439,17 @@ async fn prune(store: Store, clock: Clock, shutdown: CancellationToken) -> Resul
         match store.prune(clock.now()).await {
             Ok(pruned) if pruned.reports + pruned.samples > 0 => {
                 tracing::info!(
+                    name: Event::StorePruned.name(),
                     reports = pruned.reports,
                     samples = pruned.samples,
                     "removed what is older than the config keeps"
                 );
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "nothing was removed from the store; trying again in {PRUNE_EVERY:?}"),
+            Err(error) => {
+                tracing::warn!(name: Event::StoreNotPruned.name(), %error,
+                    "nothing was removed from the store; trying again in {PRUNE_EVERY:?}");
+            }
         }
     }
 }

@@ -10,26 +10,30 @@ mod login;
 mod token;
 
 use std::error::Error;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use clap::{CommandFactory, Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use vardpuls_service::event::Event;
+use vardpuls_service::{log, notify};
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::hospital::HospitalId;
 
+use crate::Centre;
 use crate::config::{Config, key_file};
 use crate::enrolment::{enrol, read_card};
+use crate::headline::headline;
 use crate::nation::Nation;
 use crate::operators::Role;
 
+/// The program.
+const NAME: &str = "vardpuls-aggregator";
+
 /// The centre's daemon: verifies, stores, receipts and merges reports into the national feed.
 #[derive(Debug, Parser)]
-#[command(name = "vardpuls-aggregator", version, about)]
+#[command(name = NAME, version, about)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -70,6 +74,11 @@ enum Command {
     Backtest(backtest::Backtest),
 }
 
+/// The command line, for man pages and shell completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 impl Cli {
     /// Reads the command line and does what it says.
     pub fn main() -> ExitCode {
@@ -84,68 +93,69 @@ impl Cli {
             Command::Backtest(backtest) => backtest.run().map(|()| ExitCode::SUCCESS),
         };
         done.unwrap_or_else(|error| {
-            eprintln!("vardpuls-aggregator: {}", chain(error.as_ref()));
+            log::failed(NAME, &log::chain(error.as_ref()));
             ExitCode::FAILURE
         })
     }
 }
 
-/// An error with its causes, each said once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-fn run(config: &Path) -> Result<(), Box<dyn Error>> {
-    let filter = match std::env::var_os(EnvFilter::DEFAULT_ENV) {
-        Some(_) => EnvFilter::try_from_default_env()?,
-        // rumqttd calls every ordinary disconnect an error.
-        None => EnvFilter::new("info,rumqttd=off"),
-    };
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    let config = Config::load(config)?;
+fn run(file: &Path) -> Result<(), Box<dyn Error>> {
+    // rumqttd calls every ordinary disconnect an error.
+    log::start(NAME, "info,rumqttd=off")?;
+    let config = Config::load(file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = CancellationToken::new();
         // Before anything is bound: a signal during the start must not be lost.
         let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let hangup = signal(SignalKind::hangup())?;
         tokio::spawn(stop_on(signals, shutdown.clone()));
+        let in_force = config.clone();
         let centre = tokio::select! {
             centre = crate::bind(config, Clock::System) => centre?,
             () = shutdown.cancelled() => return Ok(()),
         };
-        tell(NotifyState::Ready);
-        Ok(centre.run(shutdown).await?)
+        let Centre { vitals, readiness, view, standing, .. } = &centre;
+        let (vitals, readiness, view, standing) = (vitals.clone(), readiness.clone(), view.clone(), standing.clone());
+        let (file, enough) = (file.to_owned(), shutdown.clone());
+        notify::ready();
+        tracing::info!(name: Event::CentreStarted.name(), http = %centre.http_addr, key = %centre.public_key,
+            version = env!("CARGO_PKG_VERSION"), "the centre starts");
+        tokio::spawn(look_again_on(hangup, file, in_force));
+        tokio::spawn(async move {
+            let line = || headline(&readiness, view.load().nation.coverage, standing.load().alerts.len());
+            vitals.attend(line, enough).await;
+        });
+        centre.run(shutdown).await?;
+        tracing::info!(name: Event::CentreStopped.name(), "the centre stopped");
+        Ok(())
     })
 }
 
-async fn stop_on(
-    (mut terminate, mut interrupt): (tokio::signal::unix::Signal, tokio::signal::unix::Signal),
-    shutdown: CancellationToken,
-) {
+/// On SIGHUP: hospitals, operators and rules are read again whenever their files change, so what is
+/// left is to say whether the config's own changes can be used, and that they take a restart.
+async fn look_again_on(mut hangup: Signal, file: PathBuf, in_force: Config) {
+    while hangup.recv().await.is_some() {
+        notify::reloading();
+        tracing::info!(name: Event::Reloading.name(), file = %file.display(), "reading the config again");
+        match Config::load(&file) {
+            Ok(config) if config == in_force => {}
+            Ok(_) => tracing::warn!(name: Event::ReloadRefused.name(), file = %file.display(),
+                error = "what was changed takes a restart", "the config in force stays so"),
+            Err(error) => tracing::error!(name: Event::ReloadRefused.name(), %error, "the config in force stays so"),
+        }
+        notify::ready();
+    }
+}
+
+async fn stop_on((mut terminate, mut interrupt): (Signal, Signal), shutdown: CancellationToken) {
     let name = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     };
-    tracing::info!(signal = name, "stopping");
-    tell(NotifyState::Stopping);
+    tracing::info!(name: Event::Stopping.name(), signal = name, "stopping");
+    notify::stopping();
     shutdown.cancel();
-}
-
-/// Tells the service manager, where there is one.
-fn tell(state: NotifyState<'_>) {
-    if let Err(e) = sd_notify::notify(&[state]) {
-        tracing::warn!(error = %e, "the service manager was not told");
-    }
 }
 
 fn keygen(config: &Path) -> Result<(), Box<dyn Error>> {

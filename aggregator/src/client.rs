@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rumqttc::{
-    AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS, Request, Subscribe,
-    SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS, Request, Subscribe, SubscribeFilter,
+    SubscribeReasonCode,
 };
 use tokio_util::sync::CancellationToken;
+use vardpuls_service::event::Event;
+use vardpuls_service::vitals::Pulse;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::topic::{CENTRE_SUBSCRIPTIONS, Topic};
 
@@ -55,6 +57,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Told whether the broker answers.
     pub readiness: Arc<Readiness>,
+    /// Shows that it moves.
+    pub pulse: Pulse,
 }
 
 impl Connection {
@@ -72,19 +76,21 @@ impl Connection {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut pause = FIRST_PAUSE;
         loop {
+            self.parts.pulse.beat();
             match self.events.poll().await {
-                Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                Ok(rumqttc::Event::Incoming(Packet::ConnAck(_))) => {
                     pause = FIRST_PAUSE;
                     self.connected();
                 }
-                Ok(Event::Incoming(Packet::Publish(publish))) => {
+                Ok(rumqttc::Event::Incoming(Packet::Publish(publish))) => {
                     if !shutdown.is_cancelled() {
                         self.take(publish);
                     }
                 }
-                Ok(Event::Incoming(Packet::SubAck(ack))) => {
+                Ok(rumqttc::Event::Incoming(Packet::SubAck(ack))) => {
                     if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
                         tracing::error!(
+                            name: Event::BrokerRefuses.name(),
                             broker = self.address,
                             "the broker refuses our subscriptions; let this login read {CENTRE_SUBSCRIPTIONS:?} in its ACL"
                         );
@@ -96,7 +102,8 @@ impl Connection {
                     if shutdown.is_cancelled() {
                         return;
                     }
-                    tracing::warn!(broker = self.address, %error, "no connection to the broker; trying again in {pause:?}");
+                    tracing::warn!(name: Event::BrokerLost.name(), broker = self.address, reason = %error,
+                        "no connection to the broker; trying again in {pause:?}");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = shutdown.cancelled() => return,
@@ -111,7 +118,7 @@ impl Connection {
         let filters = CENTRE_SUBSCRIPTIONS.map(|filter| SubscribeFilter::new(filter.to_owned(), QoS::AtLeastOnce));
         // Not through the channel, which may be full and is emptied by this very task.
         self.events.pending.push_front(Request::Subscribe(Subscribe::new_many(filters)));
-        tracing::info!(broker = self.address, "connected to the broker");
+        tracing::info!(name: Event::BrokerConnected.name(), broker = self.address, "connected to the broker");
         self.tell(true);
         self.parts.outgoing.seed(&self.parts.view.load());
     }
@@ -143,6 +150,7 @@ impl Connection {
         if shed > 0 {
             self.parts.metrics.shed.inc_by(shed as u64);
             tracing::warn!(
+                name: Event::MessagesShed.name(),
                 shed,
                 "the ingest queue was full; each hospital's newest report is kept, the others come again"
             );

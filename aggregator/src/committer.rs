@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use vardpuls_service::event::Event;
+use vardpuls_service::vitals::Pulse;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::hospital::HospitalId;
 use vardpuls_shared::refusal::Refusal;
@@ -108,6 +110,8 @@ pub struct Committer {
     pub mishaps: Arc<Mishaps>,
     /// The number of the last entry that is durable; receivers of alarms wait on it.
     pub journaled: watch::Sender<u64>,
+    /// Shows that a commit comes to an end.
+    pub pulse: Pulse,
 }
 
 impl Committer {
@@ -115,6 +119,7 @@ impl Committer {
     /// that fails is not waited for. Ends by itself where only a restart helps.
     pub async fn run(self, shutdown: CancellationToken) {
         loop {
+            self.pulse.rest();
             let items = self.intake.take().await;
             if items.is_empty() {
                 break;
@@ -146,12 +151,14 @@ impl Committer {
         }
         let mut pause = FIRST_PAUSE;
         loop {
+            // One that fails comes to an end too: a full disk is not mended by a restart.
+            self.pulse.beat();
             let began = Instant::now();
             match self.store.commit(batch).await {
                 Ok(verdicts) => {
                     self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
                     if pause > FIRST_PAUSE {
-                        tracing::info!("the store takes commits again");
+                        tracing::info!(name: Event::StoreWorks.name(), "the store takes commits again");
                     }
                     self.readiness.set_store_works(true);
                     return Ok(verdicts);
@@ -160,7 +167,8 @@ impl Committer {
                     self.metrics.commit_failures.inc();
                     self.readiness.set_store_works(false);
                     if pause == FIRST_PAUSE {
-                        tracing::error!(%error, "nothing is stored or receipted until this is mended; agents keep their reports");
+                        tracing::error!(name: Event::StoreFails.name(), %error,
+                            "nothing is stored or receipted until this is mended; agents keep their reports");
                     }
                     if shutdown.is_cancelled() || matches!(error, StoreError::JournalOrder { .. }) {
                         return Err(error);
@@ -185,7 +193,7 @@ impl Committer {
                     self.metrics.count_refusal(Refusal::Equivocation);
                     self.mishaps.note(&report.hospital, Incident::Equivocation);
                     let Position { epoch, sequence } = report.position;
-                    tracing::error!(hospital = %report.hospital, epoch, sequence, reason = "equivocation",
+                    tracing::error!(name: Event::Equivocation.name(), hospital = %report.hospital, epoch, sequence, reason = "equivocation",
                         "two different reports at one position; {}", Refusal::Equivocation.remedy());
                     receipts.refused(&report.hospital, report.position, Refusal::Equivocation);
                     continue;

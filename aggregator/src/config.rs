@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use vardpuls_service::credential;
 use vardpuls_shared::alert::Severity;
 use vardpuls_shared::hospital::HospitalId;
 
@@ -307,7 +308,7 @@ impl Config {
             }
         }
         Ok(Config {
-            key_file: base.join(file.key_file),
+            key_file: credential::locate(base, file.key_file),
             hospitals_dir: base.join(file.hospitals_dir),
             nation_file: file.nation_file.map(|nation| base.join(nation)),
             broker: file.broker.check(document, base)?,
@@ -343,7 +344,7 @@ fn check_webhooks(
         if !is_http(&webhook.url) {
             return Err(document.wrong("webhook.url", format!("{:?}: write http://… or https://…", webhook.url)));
         }
-        Ok(WebhookConfig { secret_file: base.join(webhook.secret_file), ..webhook })
+        Ok(WebhookConfig { secret_file: credential::locate(base, &webhook.secret_file), ..webhook })
     };
     webhooks.into_iter().map(check).collect()
 }
@@ -405,7 +406,7 @@ impl BrokerTable {
             );
         };
         let client = match (&self.client_cert_file, &self.client_key_file) {
-            (Some(cert), Some(key)) => Some((base.join(cert), base.join(key))),
+            (Some(cert), Some(key)) => Some((credential::locate(base, cert), credential::locate(base, key))),
             (None, None) => None,
             (Some(_), None) => {
                 return Err(document.wrong("broker.client-key-file", "is missing beside client-cert-file"));
@@ -415,7 +416,7 @@ impl BrokerTable {
             }
         };
         let tls = match (&self.ca_file, secure) {
-            (Some(ca), true) => Some(TlsConfig { ca_file: base.join(ca), client }),
+            (Some(ca), true) => Some(TlsConfig { ca_file: credential::locate(base, ca), client }),
             (None, true) => {
                 return Err(document.wrong("broker.ca-file", "is missing: mqtts needs to know whom to trust"));
             }
@@ -427,7 +428,7 @@ impl BrokerTable {
         };
         let login = match (&self.username, &self.password_file) {
             (Some(username), Some(file)) => {
-                Some(LoginConfig { username: username.clone(), password_file: base.join(file) })
+                Some(LoginConfig { username: username.clone(), password_file: credential::locate(base, file) })
             }
             (None, None) => None,
             (Some(_), None) => return Err(document.wrong("broker.password-file", "is missing beside username")),

@@ -14,6 +14,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use vardpuls_service::event::Event;
+use vardpuls_service::vitals::Pulse;
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::feed::{Feed, Freshness};
 use vardpuls_shared::refusal::Refusal;
@@ -74,6 +76,8 @@ pub struct Keeper {
     pub rules: watch::Receiver<Arc<Rules>>,
     /// What went wrong with messages.
     pub mishaps: Arc<Mishaps>,
+    /// Shows that it moves.
+    pub pulse: Pulse,
 }
 
 /// Where the keeper stands in its rounds.
@@ -96,6 +100,7 @@ impl Keeper {
         let mut messages = Vec::with_capacity(BATCH);
         let (mut enrolling, mut orders) = (true, Vec::new());
         loop {
+            self.pulse.beat();
             let dirty = self.live.is_dirty();
             tokio::select! {
                 n = self.inbox.recv_many(&mut messages, BATCH) => if n == 0 { break },
@@ -196,7 +201,7 @@ impl Keeper {
             self.metrics.unknown_wards.inc_by(unknown_wards.into());
             if first_unknown {
                 let version = format_args!("{:08x}", report.heard().roster_version);
-                tracing::warn!(hospital = %report.hospital(), %version, unknown_wards,
+                tracing::warn!(name: Event::UnknownWards.name(), hospital = %report.hospital(), %version, unknown_wards,
                     "the report counts wards that its roster does not have; they are left out: mend the agent's config");
             }
         }

@@ -13,7 +13,7 @@
 //! | rules over a recorded history | [`backtest`] |
 //! | durability | [`store`], [`committer`], [`receipt`] |
 //! | to the world | [`publish`] over MQTT, [`http`] |
-//! | the process | [`centre`] wires it, [`config`], [`cli`], [`metrics`], [`readiness`] |
+//! | the process | [`centre`] wires it, [`config`], [`cli`], [`metrics`], [`readiness`], [`headline`] |
 //!
 //! One direction: connection → ingest → verify → keeper → committer → publish. A verified report is a
 //! type that only [`verify`] can make, so that unverified data cannot reach the picture or the store.
@@ -29,6 +29,7 @@ pub mod committer;
 pub mod config;
 pub mod enrolment;
 pub mod freshness;
+pub mod headline;
 pub mod http;
 pub mod ingest;
 pub mod keeper;

@@ -9,6 +9,7 @@ mod outgoing;
 use std::sync::Arc;
 
 use rumqttc::{AsyncClient, ClientError, QoS};
+use vardpuls_service::event::Event;
 use vardpuls_shared::alert::Alert;
 use vardpuls_shared::feed::Feed;
 use vardpuls_shared::key::SigningKey;
@@ -94,7 +95,8 @@ impl Publisher {
         let envelope = sign(Kind::Alert, &alert.encode(), &self.key);
         if envelope.len() > MAX_ENVELOPE {
             self.metrics.alert_oversize.inc();
-            tracing::error!(alert = %alert.id, bytes = envelope.len(), "the alert is larger than any reader takes; shorten the rule's texts");
+            tracing::error!(name: Event::MessageTooLarge.name(), alert = %alert.id, bytes = envelope.len(),
+                "the alert is larger than any reader takes; shorten the rule's texts");
         } else {
             messages.push((Topic::Alert(alert.id.clone()), envelope));
         }
@@ -109,7 +111,8 @@ impl Publisher {
         let envelope = sign(Kind::Feed, &feed.encode(), &self.key);
         if envelope.len() > MAX_ENVELOPE {
             self.metrics.feed_oversize.inc();
-            tracing::error!(%scope, bytes = envelope.len(), "the feed message is larger than any reader takes; split the hospital");
+            tracing::error!(name: Event::MessageTooLarge.name(), %scope, bytes = envelope.len(),
+                "the feed message is larger than any reader takes; split the hospital");
         } else {
             self.send(&Topic::Feed(scope.clone()), true, envelope).await?;
         }

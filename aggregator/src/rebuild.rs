@@ -5,6 +5,7 @@
 
 use std::thread;
 
+use vardpuls_service::event::Event;
 use vardpuls_shared::clock::Time;
 
 use crate::enrolment::Registry;
@@ -36,7 +37,8 @@ pub async fn rebuild(live: &mut Live, store: &Store, registry: &Registry, now: T
         }
     }
     live.expire(now);
-    tracing::info!(reports = merged, left_out, "the live picture stands again as the store has it");
+    tracing::info!(name: Event::PictureRebuilt.name(), reports = merged, left_out,
+        "the live picture stands again as the store has it");
     Ok(())
 }
 

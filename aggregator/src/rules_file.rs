@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use vardpuls_service::event::Event;
 
 use crate::alert::rules::Rules;
 use crate::config::document::{Document, DocumentError};
@@ -70,10 +71,14 @@ impl RulesFile {
         self.seen = seen;
         match read.and_then(|document| Rules::parse(&document)) {
             Ok(rules) => {
-                tracing::info!(file = %file.display(), rules = rules.len(), "other rules are in force");
+                tracing::info!(name: Event::RulesInForce.name(), file = %file.display(), rules = rules.len(),
+                    "other rules are in force");
                 self.in_force.send_replace(Arc::new(rules));
             }
-            Err(error) => tracing::error!(%error, "the rules file is not taken; the rules in force stay so"),
+            Err(error) => {
+                tracing::error!(name: Event::RulesRefused.name(), %error,
+                    "the rules file is not taken; the rules in force stay so");
+            }
         }
     }
 }

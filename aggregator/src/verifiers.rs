@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
+use vardpuls_service::event::Event;
+use vardpuls_service::vitals::Vitals;
 use vardpuls_shared::clock::Time;
 use vardpuls_shared::refusal::Refusal;
 
@@ -25,6 +27,9 @@ use crate::verify::{Refused, Verified, verify};
 
 /// Messages that a thread takes at once.
 const BATCH: usize = 32;
+
+/// A batch takes milliseconds; a thread that is at it for so long hangs.
+const STALLED: Duration = Duration::from_mins(2);
 
 /// What the threads share.
 #[derive(Debug, Clone)]
@@ -41,6 +46,8 @@ pub struct Verifiers {
     pub mishaps: Arc<Mishaps>,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
+    /// Told that each thread moves.
+    pub vitals: Vitals,
 }
 
 impl Verifiers {
@@ -57,7 +64,9 @@ impl Verifiers {
 
     fn run(self, log: &RefusalLog) {
         let mut batch = Vec::with_capacity(BATCH);
+        let pulse = self.vitals.part("verifying", STALLED);
         while self.queue.take(BATCH, &mut batch) {
+            pulse.beat();
             self.metrics.ingest_waiting.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
             let registry = self.registry.load();
             for message in batch.drain(..) {
@@ -75,6 +84,7 @@ impl Verifiers {
                     }
                 }
             }
+            pulse.rest();
         }
     }
 
@@ -83,7 +93,8 @@ impl Verifiers {
         if let Some(more) = log.admit(refused.refusal, message.received_at) {
             let remedy = refused.refusal.remedy();
             let (reason, bytes) = (refused.refusal.name(), message.envelope.len());
-            tracing::warn!(topic = %message.topic, reason, bytes, more_since = more, "refused: {}; {remedy}", refused.detail);
+            tracing::warn!(name: Event::MessageRefused.name(), topic = %message.topic, reason, bytes, more_since = more,
+                "refused: {}; {remedy}", refused.detail);
         }
         if let (true, Some(position)) = (refused.receipted, refused.position) {
             self.intake.put(Item::Refused { hospital: refused.hospital, position, refusal: refused.refusal });

@@ -146,13 +146,19 @@ fn run_tells_the_service_manager_refuses_a_second_one_and_ends_on_sigterm() {
     let mut first = command(folder.path(), &["run"]);
     let mut first = Running(first.env("NOTIFY_SOCKET", &socket).stderr(Stdio::null()).spawn().expect("starts"));
     assert!(told().contains("READY=1"));
+    let how = told();
+    assert!(how.starts_with("STATUS=") && how.contains("no hospital is enrolled"), "{how}");
+    let sent = Command::new("kill").args(["-HUP", &first.0.id().to_string()]).status().expect("sends");
+    assert!(sent.success());
+    while !told().starts_with("RELOADING=1\nMONOTONIC_USEC=") {}
+    while !told().contains("READY=1") {}
 
     let second = printed(run(&folder, &["run"]), 1);
     assert!(second.contains("is open in another aggregator; stop that one"), "{second}");
 
     let sent = Command::new("kill").args(["-TERM", &first.0.id().to_string()]).status().expect("sends");
     assert!(sent.success());
-    assert!(told().contains("STOPPING=1"));
+    while !told().contains("STOPPING=1") {}
     assert_eq!(first.0.wait().expect("ends").code(), Some(0));
 }
 

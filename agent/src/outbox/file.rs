@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, ReadableDatabase};
 use tracing::{error, info};
+use vardpuls_service::event::Event;
 use vardpuls_shared::clock::Time;
 
 use super::tables::{DROPPED, FORMAT, HELD, LEDGER, REFUSED, entry};
@@ -36,7 +37,7 @@ pub(super) fn open(folder: &Path, now: Time) -> Result<Open, OutboxError> {
         Err(OutboxError::Damaged { detail, .. }) => {
             let aside = folder.join(format!("outbox.redb.corrupt-{}", now.0));
             fs::rename(&path, &aside).map_err(io)?;
-            error!(outbox = %path.display(), aside = %aside.display(), detail,
+            error!(name: Event::OutboxSetAside.name(), outbox = %path.display(), aside = %aside.display(), detail,
                 "the outbox is damaged; it was set aside and a new epoch begins. Reports in it that had no receipt \
                  are not sent. Check the disk");
             open_file(folder, &path, now)
@@ -60,7 +61,7 @@ fn open_file(folder: &Path, path: &Path, now: Time) -> Result<Open, OutboxError>
         None => {
             let epoch = new_epoch(folder, now)?;
             begin(&database, epoch).map_err(|e| named(path, e))?;
-            info!(outbox = %path.display(), epoch, "a new outbox begins");
+            info!(name: Event::OutboxNew.name(), outbox = %path.display(), epoch, "a new outbox begins");
             Ok(Open { database, epoch })
         }
     }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
+use vardpuls_service::event::Event;
 use vardpuls_shared::clock::Time;
 
 use super::csv::{self, CsvSpec, FileFault};
@@ -39,6 +40,7 @@ pub(super) async fn follow(spec: CsvSpec, mut teller: Teller, shutdown: Cancella
     let (mut watch, mut reader) = fresh();
     let mut notified = false;
     loop {
+        teller.looking();
         let look = tokio::task::spawn_blocking(move || {
             // In this order, so that no change falls between the watch and the look.
             watch.renew();
@@ -54,11 +56,13 @@ pub(super) async fn follow(spec: CsvSpec, mut teller: Teller, shutdown: Cancella
             Ok(looked) => looked,
             Err(e) => {
                 // Reading never panics; were it wrong, the hospital must still be heard.
-                error!(file = %spec.path.display(), reason = %e, "reading a source stopped short; beginning again");
+                error!(name: Event::SourceNotRead.name(), file = %spec.path.display(), reason = %e,
+                    "reading a source stopped short; beginning again");
                 let (watch, reader) = fresh();
                 (watch, reader, Seen::Nothing)
             }
         };
+        teller.looked();
         let wait = match seen {
             Seen::Nothing => spec.scan,
             Seen::Unsettled(wait) => wait,

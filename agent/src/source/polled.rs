@@ -78,11 +78,13 @@ pub(super) async fn follow(spec: PolledSpec, mut teller: Teller, shutdown: Cance
     let mut reader = Reader::new(spec.kind);
     let mut faults = 0;
     loop {
+        teller.looking();
         let now = teller.clock.now();
         let result = tokio::select! {
             () = shutdown.cancelled() => return,
             result = reader.read(now) => result,
         };
+        teller.looked();
         faults = if result.is_err() { faults + 1 } else { 0 };
         if !teller.tell(result).await {
             return;

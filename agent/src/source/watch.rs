@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use notify::event::{AccessKind, AccessMode};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tracing::warn;
+use vardpuls_service::event::Event;
 
 /// The watch over one file.
 #[derive(Debug)]
@@ -59,7 +60,8 @@ impl Watch {
                 self.complained = false;
             }
             Err(e) if !self.complained => {
-                warn!(folder = %self.folder.display(), reason = %e, "no file notifications here; the file is only scanned");
+                warn!(name: Event::SourceNotWatched.name(), folder = %self.folder.display(), reason = %e,
+                    "no file notifications here; the file is only scanned");
                 self.complained = true;
             }
             Err(_) => {}
@@ -68,7 +70,7 @@ impl Watch {
 
     fn watch(&self) -> notify::Result<RecommendedWatcher> {
         let (name, woken) = (self.name.clone(), Arc::clone(&self.woken));
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // After an error events may be missing: better to look once too often.
             if event.map_or(true, |event| concerns(&event, &name)) {
                 woken.notify_one();
@@ -81,7 +83,7 @@ impl Watch {
 
 /// Whether an event may mean that the file `name` has new content. Reading it is an event as well,
 /// and must not wake its readers.
-fn concerns(event: &Event, name: &OsString) -> bool {
+fn concerns(event: &notify::Event, name: &OsString) -> bool {
     let writes = match event.kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
         _ => true,
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn reading_a_file_is_no_news_and_other_files_are_not_ours() {
         let name = OsString::from("beds.csv");
-        let event = |kind, file: &str| Event::new(kind).add_path(Path::new("drops").join(file));
+        let event = |kind, file: &str| notify::Event::new(kind).add_path(Path::new("drops").join(file));
         let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
         assert!(concerns(&event(written, "beds.csv"), &name));
         assert!(!concerns(&event(written, "beds.csv.tmp"), &name));

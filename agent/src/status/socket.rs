@@ -18,6 +18,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use vardpuls_service::event::Event;
 use vardpuls_shared::clock::Clock;
 
 use super::{Board, Status};
@@ -66,7 +67,7 @@ pub async fn serve(listener: UnixListener, board: Board, clock: Clock, shutdown:
                 });
             }
             Err(e) => {
-                warn!(error = %e, "status socket");
+                warn!(name: Event::StatusSocketFails.name(), error = %e, "status socket");
                 tokio::time::sleep(PATIENCE).await;
             }
         }

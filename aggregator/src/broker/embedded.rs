@@ -17,6 +17,7 @@ use rumqttd::{Config, ConnectionSettings, RouterConfig, SegmentConfig, ServerSet
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
+use vardpuls_service::event::Event;
 
 use super::{BrokerError, MAX_PACKET};
 use crate::operators::Token;
@@ -52,7 +53,8 @@ pub(super) async fn start() -> Result<Embedded, BrokerError> {
         .name("mqtt-broker".to_owned())
         .spawn(move || {
             if let Err(e) = broker.start() {
-                tracing::error!("the embedded broker has ended: {e}; restart the aggregator");
+                tracing::error!(name: Event::BrokerEnded.name(),
+                    "the embedded broker has ended: {e}; restart the aggregator");
             }
         })
         .map_err(BrokerError::Thread)?;

@@ -4,6 +4,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::task::JoinHandle;
+use vardpuls_service::vitals::Vitals;
 use vardpuls_shared::clock::Time;
 
 use super::intake::WAITING;
@@ -74,6 +75,7 @@ impl Rig {
         let (journaled, watched) = watch::channel(0);
         let committer = Committer {
             mishaps: Arc::default(),
+            pulse: Vitals::default().part("the store", Duration::ZERO),
             intake: intake.clone(),
             store: store.clone(),
             outgoing: Arc::new(Outgoing::new(&Standing::default())),

@@ -18,6 +18,7 @@ use notify::Watcher;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use vardpuls_service::event::Event;
 use vardpuls_shared::clock::Clock;
 
 use super::{EnrolError, Enrolment, Registry, file};
@@ -62,9 +63,10 @@ impl Enrolments {
     pub async fn watch(self, scan: Duration, shutdown: CancellationToken) {
         let Enrolments { mut folder, registry, changes } = self;
         let changed = Arc::new(Notify::new());
-        let _watcher = watcher(&folder.dir, Arc::clone(&changed)).inspect_err(
-            |e| tracing::warn!(error = %e, ?scan, "the enrolment folder gives no notifications, only scans"),
-        );
+        let _watcher = watcher(&folder.dir, Arc::clone(&changed)).inspect_err(|e| {
+            tracing::warn!(name: Event::FileNotWatched.name(), error = %e, ?scan,
+                "the enrolment folder gives no notifications, only scans");
+        });
         let mut ticks = tokio::time::interval(scan);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -151,7 +153,8 @@ impl Folder {
                 let error = EnrolError::Folder { dir: self.dir.clone(), reason: e.to_string() };
                 let new = self.unreadable.as_ref() != Some(&error);
                 if new {
-                    tracing::error!(%error, "every hospital stays enrolled as it is");
+                    tracing::error!(name: Event::EnrolmentRefused.name(), %error,
+                        "every hospital stays enrolled as it is");
                 }
                 self.unreadable = Some(error);
                 return new;
@@ -161,7 +164,8 @@ impl Folder {
         self.files.retain(|path, _| {
             let stays = found.contains_key(path);
             if !stays {
-                tracing::info!(file = %path.display(), "unenrolled: the file was removed");
+                tracing::info!(name: Event::EnrolmentGone.name(), file = %path.display(),
+                    "unenrolled: the file was removed");
                 changed = true;
             }
             stays
@@ -186,7 +190,8 @@ impl Folder {
                 let same = last_good.as_deref() == Some(&enrolment);
                 if !same {
                     let (hospital, state) = (&enrolment.hospital, enrolment.state);
-                    tracing::info!(%hospital, ?state, keys = enrolment.keys.len(), "enrolment read");
+                    tracing::info!(name: Event::EnrolmentRead.name(), %hospital, ?state, keys = enrolment.keys.len(),
+                        "enrolment read");
                 }
                 let last_good = if same { last_good } else { Some(Arc::new(enrolment)) };
                 (!same || fault_before.is_some(), Known { stamp, last_good, fault: None })
@@ -196,7 +201,7 @@ impl Folder {
                 let new = fault != fault_before;
                 if let (true, Some(error)) = (new, &fault) {
                     let in_force = if last_good.is_some() { "its last good version" } else { "nothing" };
-                    tracing::error!(%error, in_force, "bad enrolment file");
+                    tracing::error!(name: Event::EnrolmentRefused.name(), %error, in_force, "bad enrolment file");
                 }
                 (new, Known { stamp, last_good, fault })
             }

@@ -15,6 +15,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, ToSchema};
+use vardpuls_service::event::Event;
 use vardpuls_shared::clock::Time;
 
 use super::HttpState;
@@ -96,11 +97,12 @@ impl HttpState {
             Ok(operator) if operator.role >= needed => return Ok(Caller(operator)),
             Ok(operator) => {
                 let denied = Denied::Role { needed, has: operator.role };
-                tracing::warn!(reason = denied.name(), operator = operator.name, %needed, "a request was denied");
+                tracing::warn!(name: Event::RequestDenied.name(), reason = denied.name(), operator = operator.name, %needed,
+                    "a request was denied");
                 denied
             }
             Err(denied) => {
-                tracing::warn!(reason = denied.name(), "a request was denied");
+                tracing::warn!(name: Event::RequestDenied.name(), reason = denied.name(), "a request was denied");
                 denied
             }
         };

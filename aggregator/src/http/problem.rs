@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use vardpuls_service::event::Event;
 
 use super::access::Denied;
 use super::body::MAX_BODY;
@@ -120,7 +121,7 @@ impl From<PathRejection> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if let Problem::Store(cause) = &self {
-            tracing::error!(error = %cause, "a request to the store failed");
+            tracing::error!(name: Event::StoreRequestFailed.name(), error = %cause, "a request to the store failed");
         }
         let (status, error) = self.name();
         let mut response = (status, Json(ProblemBody { error, detail: self.to_string() })).into_response();

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use vardpuls_service::event::Event;
 
 use super::Operators;
 use super::file::{self, OperatorsError};
@@ -49,9 +50,10 @@ impl Followed {
             _ => PathBuf::from("."),
         };
         let changed = Arc::new(Notify::new());
-        let _watcher = watcher(&folder, Arc::clone(&changed)).inspect_err(
-            |e| tracing::warn!(error = %e, ?scan, "the operators file gives no notifications, only scans"),
-        );
+        let _watcher = watcher(&folder, Arc::clone(&changed)).inspect_err(|e| {
+            tracing::warn!(name: Event::FileNotWatched.name(), error = %e, ?scan,
+                "the operators file gives no notifications, only scans");
+        });
         let mut ticks = tokio::time::interval(scan);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -80,12 +82,14 @@ impl Followed {
         self.seen = Some(read);
         match parsed {
             Ok(operators) => {
-                tracing::info!(file = %file.display(), operators = operators.iter().count(), "operators are in force");
+                tracing::info!(name: Event::OperatorsInForce.name(), file = %file.display(), operators = operators.iter().count(),
+                    "operators are in force");
                 self.in_force.store(Arc::new(operators));
             }
             Err(error) => {
                 let in_force = self.in_force.load().iter().count();
-                tracing::error!(%error, in_force, "the operators file is not taken; who was in force stays so");
+                tracing::error!(name: Event::OperatorsRefused.name(), %error, in_force,
+                    "the operators file is not taken; who was in force stays so");
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rumqttc::{Event, MqttOptions, Packet, SubscribeFilter};
+use rumqttc::{MqttOptions, Packet, SubscribeFilter};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use vardpuls_service::vitals::Vitals;
 use vardpuls_shared::alert::{AlertId, State};
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::signed::Envelope;
@@ -152,7 +153,7 @@ impl Reader {
         let (tell, heard) = mpsc::channel(1000);
         tokio::spawn(async move {
             while let Ok(event) = events.poll().await {
-                if let Event::Incoming(Packet::Publish(p)) = event
+                if let rumqttc::Event::Incoming(Packet::Publish(p)) = event
                     && tell.send((p.topic, p.payload.to_vec())).await.is_err()
                 {
                     return;
@@ -206,6 +207,7 @@ async fn a_broker_keeps_what_stands_and_neither_ends_nor_ghosts() {
         view: Arc::new(ArcSwap::from_pointee(view())),
         metrics: metrics.clone(),
         readiness: Arc::new(Readiness::default()),
+        pulse: Vitals::default().part("the way to the broker", Duration::ZERO),
     };
     let (client, connection) = Connection::new(broker.options, parts);
     let key = Arc::new(SigningKey::from_seed(&[1; 32]));

@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use vardpuls_service::event::Event;
 use vardpuls_shared::alert::Alert;
 use vardpuls_shared::clock::Clock;
 
@@ -111,7 +112,8 @@ impl Delivery {
             Kind::Alertmanager(_) => VecDeque::new(),
             Kind::Webhook(webhook) => webhook.greetings(&standing),
         };
-        tracing::info!(receiver = %self.receiver.name, stands = greetings.len(), "a receiver is new");
+        tracing::info!(name: Event::ReceiverNew.name(), receiver = %self.receiver.name, stands = greetings.len(),
+            "a receiver is new");
         if greetings.is_empty() {
             self.keep(standing.number, shutdown).await;
         }
@@ -179,7 +181,8 @@ impl Delivery {
         match self.receiver.poster.post(post).await {
             Answer::Taken => self.counts.sent.inc(),
             Answer::Refused(answer) => {
-                tracing::warn!(receiver = %self.receiver.name, %answer, "a receiver refused what it was told; going on");
+                tracing::warn!(name: Event::ReceiverRefused.name(), receiver = %self.receiver.name, %answer,
+                    "a receiver refused what it was told; going on");
                 self.counts.refused.inc()
             }
             Answer::Failed(reason) => {
@@ -222,7 +225,8 @@ impl Delivery {
 
     async fn pause(&mut self, reason: &(dyn Display + Sync), shutdown: &CancellationToken) {
         let wait = self.back_off.after_failure(fastrand::f64());
-        tracing::warn!(receiver = %self.receiver.name, %reason, again_in = ?wait, "a receiver could not be told");
+        tracing::warn!(name: Event::ReceiverUnreachable.name(), receiver = %self.receiver.name, %reason, again_in = ?wait,
+            "a receiver could not be told");
         // Cut short or not, the caller looks again.
         let _ = shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
