@@ -26,7 +26,7 @@ use vardpuls_shared::key::SigningKey;
 use crate::config::{Config, parse_duration};
 use crate::headline::headline;
 use crate::status::command::Form;
-use crate::{Agent, check, preview, signer, status};
+use crate::{Agent, check, core_dumps, preview, signer, status};
 
 /// The program.
 const NAME: &str = "vardpuls-agent";
@@ -138,7 +138,11 @@ pub fn command() -> clap::Command {
 /// Reads the command line, does it, prints what went wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = log::start(NAME, "info").map_err(Into::into).and_then(|()| run(&cli));
+    let done = log::start(NAME, "info").map_err(Into::into).and_then(|()| {
+        // Every command holds a key, or reads what must not be kept.
+        core_dumps::forbid()?;
+        run(&cli)
+    });
     done.unwrap_or_else(|e| {
         log::failed(NAME, &log::chain(e.as_ref()));
         ExitCode::FAILURE

@@ -22,11 +22,13 @@
 //! | [`status`], [`headline`] | what the agent tells about itself |
 //! | [`word`] | what the centre's feed says of this hospital |
 //! | [`preview`], [`check`] | what people see before anything is sent |
+//! | [`core_dumps`] | that there are none |
 
 pub mod census;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod core_dumps;
 pub mod grouping;
 pub mod headline;
 pub mod outbox;

@@ -4,6 +4,7 @@ mod stage;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 
 use stage::{Centre, Folder, broker, until};
@@ -188,4 +189,38 @@ async fn a_killed_agent_loses_nothing() {
     centre.forget();
     let _agent = Running::start(&folder);
     until("report 1 again", || centre.sequences().contains(&1)).await;
+}
+
+#[tokio::test]
+async fn a_crash_leaves_no_picture_of_the_memory() {
+    let folder = Folder::new(nowhere());
+    // As generous as this machine can be with core files, so that it is the agent that forbids them.
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        r#"ulimit -c "$(ulimit -Hc)"; exec "$0" "$@""#,
+        env!("CARGO_BIN_EXE_vardpuls-agent"),
+        "run",
+        "--config",
+    ]);
+    shell.arg(folder.path("agent.toml")).env_remove("NOTIFY_SOCKET").current_dir(folder.path("."));
+    let mut agent = Running(shell.spawn().expect("runs"));
+    until("the agent runs", || folder.path("state/status.sock").exists()).await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", agent.0.id())).expect("a process of ours");
+    let core: Vec<_> = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max core file size"))
+        .expect("a limit")
+        .split_whitespace()
+        .collect();
+    assert_eq!(core, ["0", "0", "bytes"]);
+    agent.signal("-ABRT");
+    let mut status = None;
+    until("the end", || {
+        status = agent.0.try_wait().expect("a child of ours");
+        status.is_some()
+    })
+    .await;
+    let status = status.expect("just seen");
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
 }
