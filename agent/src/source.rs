@@ -4,9 +4,9 @@
 //! A source does not judge what it reads against other sources; that is the census. The one exception is a census of
 //! messages, which counts from what another source has counted: it is handed that source's observations.
 //!
-//! Each kind has a spec, a reader and faults of its own in a module of its own. Nothing here holds
-//! or shows more of a source than counts, ward names and single
-//! cells: rows may hold what is nobody's business.
+//! Each kind has a spec, a reader and faults of its own in a module of its own. Nothing here holds or shows more of a
+//! source than counts and what can only be codes of wards: rows may hold what is nobody's business, and a config may
+//! name the wrong column (`shape`).
 
 pub mod adt;
 pub mod csv;
@@ -17,6 +17,7 @@ pub mod http;
 pub mod json;
 pub mod mapping;
 pub mod polled;
+mod shape;
 pub mod sql;
 pub mod time;
 mod watch;
@@ -56,7 +57,7 @@ pub struct Observation {
     pub spoiled: BTreeMap<WardId, CellFault>,
     /// Wards that are absent because the source says that they did not report.
     pub not_reported: BTreeSet<WardId>,
-    /// What it calls wards that are no ward of the roster, shortened; at most [`MAX_UNKNOWN`].
+    /// What it calls wards that are no ward of the roster, as far as that may be shown; at most [`MAX_UNKNOWN`].
     pub unknown: BTreeSet<String>,
 }
 

@@ -12,10 +12,8 @@ use vardpuls_shared::count::MAX_COUNT;
 use vardpuls_shared::hospital::WardId;
 
 use super::mapping::{Field, Mapping, TimeFrom, WardFrom};
+use super::shape::{named, shown};
 use super::{CellFault, CellPlace, MAX_UNKNOWN, Observation, WardObservation};
-
-/// How much of a value an error shows.
-const SHOWN: usize = 40;
 
 /// Two rows about one ward.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +109,7 @@ impl<'s> Gathering<'s> {
                 let name = value(header).unwrap_or_default();
                 let ward = names.get(name.as_ref()).cloned();
                 if ward.is_none() && self.found.unknown.len() < MAX_UNKNOWN {
-                    self.found.unknown.insert(shown(&name));
+                    self.found.unknown.insert(named(&name));
                 }
                 ward
             }
@@ -128,7 +126,7 @@ impl<'s> Gathering<'s> {
         let text = value(header).unwrap_or_default();
         format.read(&text).map(Some).map_err(|_| CellFault {
             at: place(header),
-            problem: format!("{:?} is not a time like {:?}; correct source.time", shown(&text), format.pattern()),
+            problem: format!("{} is not a time like {:?}; correct source.time", shown(&text), format.pattern()),
         })
     }
 
@@ -164,20 +162,12 @@ fn count(text: &str) -> Result<u16, String> {
     };
     if whole.is_empty() || !whole.bytes().all(|b| b.is_ascii_digit()) {
         return Err(format!(
-            "{:?} is not a count; if it means that nothing was reported, add it to not-reported",
+            "{} is not a count; if it means that nothing was reported, add it to not-reported",
             shown(text)
         ));
     }
     match whole.parse() {
         Ok(count) if count <= MAX_COUNT => Ok(count),
-        _ => Err(format!("{:?} is more than the {MAX_COUNT} that a ward can have; check the column", shown(text))),
-    }
-}
-
-/// So much of a value as an error may show.
-pub(super) fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        _ => Err(format!("{} is more than the {MAX_COUNT} that a ward can have; check the column", shown(text))),
     }
 }

@@ -124,7 +124,7 @@ impl SqlReader {
                 self.connection = Some(connection);
                 Ok(seen)
             }
-            Err(fault) => Err(SourceError::new(self.spec.database.origin(), fault)),
+            Err(fault) => Err(SourceError::new(self.spec.database.origin(), fault.about(&self.spec.query))),
         }
     }
 }
@@ -186,7 +186,7 @@ fn find(columns: &[String], wanted: &str, key: String) -> Result<usize, SqlFault
     match (places.next(), places.next()) {
         (Some((at, _)), None) => Ok(at),
         (Some(_), Some(_)) => Err(SqlFault::ColumnTwice(wanted.to_owned())),
-        (None, _) => Err(SqlFault::NoColumn { column: wanted.to_owned(), key, given: columns.join(", ") }),
+        (None, _) => Err(SqlFault::NoColumn { column: wanted.to_owned(), key, given: columns.len() }),
     }
 }
 

@@ -167,12 +167,13 @@ pub(in crate::source) async fn read_once(
         if !file.exists() {
             return Err(AdtFault::OnlyListens);
         }
-        let (_, kept) = Store::open(&spec.state_dir, &name, clock.now()).map_err(|e| match e {
+        let (store, kept) = Store::open(&spec.state_dir, &name, clock.now()).map_err(|e| match e {
             StoreError::Locked(_) => AdtFault::OnlyListens,
             other => AdtFault::Store(other.to_string()),
         })?;
         let heard = kept.heard().unwrap_or_default();
-        let picture = Picture { counts: Visits::new(spec.rules, kept).counts(), ..Picture::default() };
+        let picture =
+            Picture { counts: Visits::new(spec.rules.under(store.secret()), kept).counts(), ..Picture::default() };
         Ok(observation(&picture, heard))
     });
     let read = read.await.unwrap_or_else(|e| Err(AdtFault::Store(e.to_string())));

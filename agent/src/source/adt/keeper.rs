@@ -189,6 +189,7 @@ impl Keeper {
             visits.forget(now);
             let changes = visits.take_changes();
             store.change_secret(visits, &changes)?;
+            visits.hide_under(store.secret());
             info!(source = self.keeping.source, "the key of the visits was changed; visits are forgotten, counts stay");
         }
         publish(&self.picture, visits);
@@ -202,7 +203,7 @@ impl Keeper {
         let Keeping { folder, source, rules, .. } = &self.keeping;
         let (store, kept) = Store::open(folder, source, self.clock.now())?;
         let heard = kept.heard();
-        let visits = Visits::new(rules.clone(), kept);
+        let visits = Visits::new(rules.clone().under(store.secret()), kept);
         self.picture.send_modify(|picture| picture.heard = heard);
         publish(&self.picture, &visits);
         self.open = Some((store, visits));

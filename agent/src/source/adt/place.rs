@@ -4,18 +4,20 @@
 //! what the config says that it is. Several places may be one ward.
 //!
 //! A place that the config does not know is kept and shown so that somebody can map it. Should a sender put a person's
-//! number where the place belongs, its digits must not be: a name with six digits in a row is masked.
+//! name or number where the place belongs, that must not be: what is more than a code ([`shape`]) is kept and shown as
+//! its shape and two bytes of a keyed digest, which tell such places apart. Once the config knows the place, it is found
+//! again by them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use vardpuls_shared::hospital::WardId;
 
+use super::secret::{Key, Secret};
+use crate::source::shape;
+
 /// The longest name that is kept.
 const MAX_CHARS: usize = 40;
-
-/// A run of so many digits may be a person's number.
-const SUSPICIOUS: usize = 6;
 
 /// A place's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,8 +47,8 @@ impl PlaceName {
         (!name.point_of_care.is_empty()).then_some(name)
     }
 
-    fn masked(&self) -> PlaceName {
-        PlaceName { point_of_care: mask(&self.point_of_care), facility: mask(&self.facility) }
+    fn hidden(&self, secret: Option<&Secret>) -> PlaceName {
+        PlaceName { point_of_care: hide(&self.point_of_care, secret), facility: hide(&self.facility, secret) }
     }
 }
 
@@ -57,13 +59,14 @@ impl fmt::Display for PlaceName {
     }
 }
 
-fn mask(text: &str) -> String {
-    let mut run = 0;
-    let suspicious = text.chars().any(|c| {
-        run = if c.is_numeric() { run + 1 } else { 0 };
-        run >= SUSPICIOUS
-    });
-    if suspicious { text.chars().map(|c| if c.is_numeric() { '#' } else { c }).collect() } else { text.to_owned() }
+/// As far as a part of a name may be kept and shown.
+fn hide(text: &str, secret: Option<&Secret>) -> String {
+    if text.is_empty() || shape::may_be_shown(text) {
+        return text.to_owned();
+    }
+    let digest = secret.map_or(Key::default(), |secret| secret.hide(&[b"place ", text.as_bytes()].concat()));
+    let [first, second, ..] = digest.0;
+    format!("{} {first:02x}{second:02x}", shape::shape(text))
 }
 
 /// What a place is.
@@ -82,15 +85,24 @@ pub enum Is {
 pub struct Map {
     wards: BTreeMap<PlaceName, WardId>,
     ignored: BTreeSet<PlaceName>,
-    /// The same, as places are called that were kept before the config knew them.
-    masked: BTreeMap<PlaceName, PlaceName>,
+    /// What names are hidden under; none hides them all alike.
+    secret: Option<Secret>,
+    /// The same names, as places are called that were kept before the config knew them.
+    hidden: BTreeMap<PlaceName, PlaceName>,
 }
 
 impl Map {
     /// Places that are wards, and places that are none.
     pub fn new(wards: BTreeMap<PlaceName, WardId>, ignored: BTreeSet<PlaceName>) -> Map {
-        let masked = wards.keys().chain(&ignored).map(|name| (name.masked(), name.clone())).collect();
-        Map { wards, ignored, masked }
+        Map { wards, ignored, ..Map::default() }
+    }
+
+    /// The same map, for places that are hidden under `secret`.
+    #[must_use]
+    pub fn under(self, secret: Secret) -> Map {
+        let known = self.wards.keys().chain(&self.ignored);
+        let hidden = known.map(|name| (name.hidden(Some(&secret)), name.clone())).collect();
+        Map { secret: Some(secret), hidden, ..self }
     }
 
     /// What a place is: as it stands with its facility, else its point of care alone.
@@ -101,9 +113,14 @@ impl Map {
         }
     }
 
-    /// The name under which a place is kept: its own where the config knows it, else without suspicious digits.
+    /// The name under which a place is kept: what the config knows of it, and the rest as far as it may be shown.
     pub fn kept(&self, name: PlaceName) -> PlaceName {
-        if self.known(&name).is_some() { name } else { name.masked() }
+        let secret = self.secret.as_ref();
+        match self.known(&name) {
+            Some(known) if known.facility == name.facility => name,
+            Some(_) => PlaceName { facility: hide(&name.facility, secret), ..name },
+            None => name.hidden(secret),
+        }
     }
 
     /// Every ward that some place is.
@@ -118,7 +135,7 @@ impl Map {
                 .get_key_value(name)
                 .map(|(known, _)| known)
                 .or_else(|| self.ignored.get(name))
-                .or_else(|| self.masked.get(name))
+                .or_else(|| self.hidden.get(name))
         })
     }
 }
@@ -133,7 +150,7 @@ mod tests {
 
     fn map() -> Map {
         let ward = |text: &str| text.parse::<WardId>().expect("valid");
-        let wards = [("KIR3", "kir-3"), ("KIR3^^^HUS2", "kir-3b"), ("SE2321000016-1003", "iva")];
+        let wards = [("KIR3", "kir-3"), ("KIR3^^^HUS2", "kir-3b"), ("Thoraxkirurgi", "thx")];
         Map::new(wards.into_iter().map(|(place, id)| (name(place), ward(id))).collect(), BTreeSet::from([name("OP")]))
     }
 
@@ -151,20 +168,33 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_may_hold_a_persons_number_is_masked_unless_the_config_knows_it() {
-        let kept = |text: &str| map().kept(PlaceName::new(text, "")).to_string();
-        assert_eq!(kept("19121212-1212"), "########-####");
-        assert_eq!(kept("MED 12345"), "MED 12345");
-        assert_eq!(kept("SE2321000016-1003"), "SE2321000016-1003");
-        assert_eq!(kept("SE2321000016-1004"), "SE##########-####");
-        assert_eq!(kept("a\r\nb"), "ab");
+    fn what_may_be_a_person_is_hidden_unless_the_config_knows_it() {
+        let map = map().under(Secret::of(&[7; 32]));
+        let kept = |text: &str, facility: &str| map.kept(PlaceName::new(text, facility)).to_string();
+        let hidden = |text: &str, shape: &str| {
+            let kept = kept(text, "");
+            let tag = kept.strip_prefix(shape).unwrap_or_else(|| panic!("{kept}"));
+            assert!(tag.len() == 5 && tag.bytes().skip(1).all(|b| b.is_ascii_hexdigit()), "{kept}");
+            kept
+        };
+        let one = hidden("19121212-1212", "[12 digits, 1 other]");
+        assert_ne!(one, hidden("19121212-1220", "[12 digits, 1 other]"), "two places stay two");
+        hidden("Anna Andersson", "[13 letters, 1 space]");
+        assert_eq!(kept("MED 12345", ""), "MED 12345");
+        assert_eq!(kept("SE2321000016-1004", ""), "SE2321000016-1004");
+        assert_eq!(kept("Thoraxkirurgi", ""), "Thoraxkirurgi");
+        let beside = kept("KIR3", "Anna Andersson");
+        assert!(beside.starts_with("KIR3^^^[13 letters, 1 space] "), "{beside}");
+        assert_eq!(kept("a\r\nb", ""), "ab");
         assert!(PlaceName::new(&"å".repeat(100), "").point_of_care.chars().count() <= MAX_CHARS);
     }
 
     #[test]
-    fn a_masked_place_is_found_once_the_config_knows_it() {
-        let masked = Map::default().kept(name("SE2321000016-1003"));
-        assert_eq!(map().find(&masked), Is::Ward("iva".parse().expect("valid")));
+    fn a_hidden_place_is_found_once_the_config_knows_it_and_only_under_its_secret() {
+        let hidden = Map::default().under(Secret::of(&[7; 32])).kept(name("Thoraxkirurgi^^^Storsjukhuset"));
+        assert!(!hidden.to_string().contains('T'), "{hidden}");
+        assert_eq!(map().under(Secret::of(&[7; 32])).find(&hidden), Is::Ward("thx".parse().expect("valid")));
+        assert_eq!(map().under(Secret::of(&[8; 32])).find(&hidden), Is::Unmapped);
     }
 
     #[test]

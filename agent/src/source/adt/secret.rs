@@ -22,7 +22,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 const LENGTH: usize = 32;
 
 /// A visit number under the secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Key(pub [u8; 16]);
 
 /// Why there is no secret.
@@ -45,10 +45,19 @@ pub enum SecretError {
 }
 
 /// The secret.
+#[derive(Clone)]
 pub struct Secret {
     key: hmac::Key,
     name: [u8; 8],
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Secret {}
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -16,7 +16,7 @@ use vardpuls_shared::hospital::WardId;
 use super::event::{Act, BedState, Class, Said, Spot, When};
 use super::place::{Is, Map, PlaceName};
 use super::reason::Reason;
-use super::secret::Key;
+use super::secret::{Key, Secret};
 use super::visit::{Berth, PlaceNumber, Standing, Statement, Visit};
 use super::wards::{Anchor, BedKey, Share, WardCount, Wards, fit};
 
@@ -48,6 +48,12 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The same rules, for places that are hidden under `secret`.
+    #[must_use]
+    pub fn under(self, secret: &Secret) -> Rules {
+        Rules { map: self.map.under(secret.clone()), ..self }
+    }
+
     fn counts(&self, standing: Standing) -> bool {
         self.classes.contains(&standing.class.unwrap_or(INPATIENT))
     }
@@ -249,6 +255,11 @@ impl Visits {
         self.changes.visits.clear();
         self.changes.forgotten = true;
         self.count_again();
+    }
+
+    /// From now on, places are hidden under another secret; those that are kept stay as they are called.
+    pub fn hide_under(&mut self, secret: &Secret) {
+        self.rules = self.rules.clone().under(secret);
     }
 
     /// What each ward holds, where that is known.

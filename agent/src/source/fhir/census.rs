@@ -13,7 +13,7 @@ use vardpuls_shared::count::{Extra, MAX_COUNT};
 use vardpuls_shared::hospital::WardId;
 
 use super::resource::{Encounter, Location, Stay};
-use crate::source::gathering::shown;
+use crate::source::shape::named;
 use crate::source::{CellFault, CellPlace, MAX_UNKNOWN, Observation, WardObservation};
 
 /// How many steps up from a bed a ward can be.
@@ -65,7 +65,9 @@ pub(super) fn count(
             Some(tally) => tally.occupied += 1,
             None => {
                 if observation.unknown.len() < MAX_UNKNOWN {
-                    observation.unknown.insert(reference.map_or("an encounter without a place".to_owned(), shown));
+                    observation
+                        .unknown
+                        .insert(reference.map_or("an encounter without a place".to_owned(), place_named));
                 }
             }
         }
@@ -88,6 +90,14 @@ pub(super) fn count(
         observation.spoiled.entry(ward.clone()).or_insert_with(|| missing(counting, ward));
     }
     observation
+}
+
+/// A reference as far as it may be shown.
+fn place_named(reference: &str) -> String {
+    match reference.strip_prefix("Location/") {
+        Some(id) => format!("Location/{}", named(id)),
+        None => named(reference),
+    }
 }
 
 /// Whether an encounter occupies a bed.

@@ -69,10 +69,10 @@ fn pointers_of_wards_read_from_the_root_and_the_documents_own_time() {
     let seen = parse(text.as_bytes(), &wards_shape(), Time(NOW.0 + 99_000)).expect("readable");
     assert_eq!((seen.at, seen.wards[&id("iva")].occupied), (NOW, Some(5)));
     let message = seen.spoiled[&id("med")].to_string();
-    assert!(message.starts_with("at /medicine: \"many\" is not a count"), "{message}");
+    assert!(message.starts_with("at /medicine: [4 letters] is not a count"), "{message}");
     let late = parse(br#"{"asOf": "yesterday", "icu": [5], "medicine": 1}"#, &wards_shape(), NOW).expect("readable");
     assert!(
-        late.spoiled[&id("iva")].to_string().contains("\"yesterday\" is not a time like \"2026-11-25T14:00:00+01:00\"")
+        late.spoiled[&id("iva")].to_string().contains("[9 letters] is not a time like \"2026-11-25T14:00:00+01:00\"")
     );
 }
 

@@ -41,14 +41,14 @@ pub enum SqlFault {
     #[error("the query gives more than the {0} rows of max-rows; group it by ward, or raise max-rows")]
     TooManyRows(usize),
     /// A column that the config names is not in the result.
-    #[error("no column {column:?} in the result, which has {given}; correct {key} in the config, or the query")]
+    #[error("no column {column:?} among the {given} of the result; correct {key} in the config, or the query")]
     NoColumn {
         /// The column that the config gives.
         column: String,
         /// Where the config gives it.
         key: String,
-        /// What the result has.
-        given: String,
+        /// How many columns the result has; their names can be data.
+        given: usize,
     },
     /// A column that the config names stands twice in the result.
     #[error("column {0:?} stands twice in the result, so it is not clear which is meant; name one otherwise in query")]
@@ -69,6 +69,31 @@ pub enum SqlFault {
         /// Another.
         second: u64,
     },
+}
+
+impl SqlFault {
+    /// The fault of this query: what a server quotes in its words about it is kept where it is the query's own.
+    pub(super) fn about(self, query: &str) -> SqlFault {
+        match self {
+            SqlFault::Query(said) => SqlFault::Query(quoting_only(&said, query)),
+            other => other,
+        }
+    }
+}
+
+/// What is said, with only such quotes as come from `query`. A cast of a value to the name of something makes a server
+/// quote the value.
+fn quoting_only(said: &str, query: &str) -> String {
+    let (query, mut out, mut rest) = (query.to_lowercase(), String::with_capacity(said.len()), said);
+    while let Some(at) = rest.find(['"', '\'', '`']) {
+        let mark = &rest[at..=at];
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let (quoted, left) = after.split_once(mark).unwrap_or((after, ""));
+        let own = query.contains(&quoted.to_lowercase());
+        out.extend([before, mark, if own { quoted } else { "…" }, mark]);
+        rest = left;
+    }
+    out + rest
 }
 
 /// Codes of statements that were ended because they took too long: PostgreSQL, MariaDB, MySQL, SQLite.
@@ -149,5 +174,15 @@ mod tests {
         for (code, sqlite) in [("57014", false), ("1969", false), ("3024", false), ("9", true)] {
             assert_eq!(judge(code, "", sqlite, "", LONG), SqlFault::TimedOut(LONG));
         }
+    }
+
+    #[test]
+    fn a_server_quotes_only_the_query() {
+        let query = "SELECT Ward::regclass FROM \"Beds\"";
+        let about = |message: &str| judge("42P01", "42P01", false, message, LONG).about(query).to_string();
+        let said = about("relation \"anna andersson\" does not exist");
+        assert!(said.contains("relation \"…\" does not exist") && !said.contains("anna"), "{said}");
+        assert!(about("relation \"beds\" does not exist").contains("relation \"beds\" does"));
+        assert!(about("bad path 'anna").contains("bad path '…'"), "{}", about("bad path 'anna"));
     }
 }

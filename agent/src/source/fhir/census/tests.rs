@@ -69,7 +69,7 @@ fn the_latest_active_stay_counts_for_the_first_ward_above_it() {
     let seen = count(&counting(Beds::Blocked), &parsed(locations()), &encounters, BASE, NOW);
     assert_eq!((seen.wards[&id("iva")].occupied, seen.wards[&id("med")].occupied), (Some(2), Some(1)));
     let unknown: Vec<_> = seen.unknown.iter().map(String::as_str).collect();
-    assert_eq!(unknown, ["Location/loop", "an encounter without a place"]);
+    assert_eq!(unknown, ["Location/[4 letters]", "an encounter without a place"]);
     assert!(!format!("{encounters:?}").contains("Anna"), "no field holds a name");
 }
 
