@@ -2,6 +2,7 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | [`adt`] | a simulated hospital's patients as HL7 v2 messages, and the truth about them |
 //! | [`nation`] | which hospitals and wards there are, and how their counts move |
 //! | [`hospital`] | one hospital's folder, drops and real agent |
 //! | [`centre`] | the centre's folder and real aggregator |
@@ -11,6 +12,7 @@
 //! | [`rounds`] | kill -9 of real processes under load, and what the store then holds |
 //! | [`waiting`] | waiting for a condition instead of sleeping |
 
+pub mod adt;
 pub mod centre;
 pub mod demo;
 pub mod hospital;

@@ -11,7 +11,7 @@
 //! | A03, A07 | gone; A03's PV1-3 is the place before |
 //! | A11 | was never admitted; A12: in PV1-3 again; A13: admitted again, at PV1-3 |
 //! | A21, A22 | on leave, back; the bed stays the patient's |
-//! | A08 | in PV1-3, where class and place are filled |
+//! | A08 | in PV1-3, where class and place are filled, and no end (PV1-45) |
 //! | A20 | NPU-1 is in the state of NPU-2 |
 //! | A42, A45, A50 | MRG-5 is called PV1-19 from now on |
 //! | A04 | an outpatient, without a bed; as A01 where the config counts registrations |
@@ -265,7 +265,10 @@ impl Reader<'_> {
     fn note(&self, message: &Message<'_>) -> Result<Event, Reason> {
         let visit = message.first(Name::Pv1).ok_or(Reason::SaysNoPlace)?;
         let said = self.said(visit, Act::Note);
-        if said.class.is_none() || said.place.is_none() {
+        // Of a visit that has ended, updates come for weeks: they must not open it again.
+        let ended = stamp::read(&visit.field(45).component(1).value(), &self.habits.zone);
+        let has_ended = ended.is_some_and(|at| at <= said.when.recorded);
+        if said.class.is_none() || said.place.is_none() || has_ended {
             return Err(Reason::SaysNoPlace);
         }
         Ok(Event::Visits(vec![self.step(visit, Act::Note)?]))

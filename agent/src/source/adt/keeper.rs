@@ -20,6 +20,7 @@ use vardpuls_shared::hospital::WardId;
 
 use super::event::Event;
 use super::reason::Reason;
+use super::secret::Secret;
 use super::store::{Store, StoreError};
 use super::visits::{Rules, Visits};
 use super::wards::WardCount;
@@ -167,7 +168,11 @@ impl Keeper {
                 (Work::Take { events, answer }, None) => answers.push((answer, vec![Reason::NotKept; events.len()])),
                 (Work::Take { events, answer }, Some((store, visits))) => {
                     let take = |(fingerprint, event)| {
-                        if self.seen.is_new(fingerprint) { apply(store, visits, event, now) } else { Reason::Duplicate }
+                        if self.seen.is_new(fingerprint) {
+                            apply(store.secret(), visits, event, now)
+                        } else {
+                            Reason::Duplicate
+                        }
                     };
                     answers.push((answer, events.into_iter().map(take).collect()));
                 }
@@ -186,7 +191,7 @@ impl Keeper {
         }
         store.write(visits, &changes)?;
         if anchored > 0 && store.secret_age(now) > self.keeping.rotate_key {
-            visits.forget(now);
+            visits.forget();
             let changes = visits.take_changes();
             store.change_secret(visits, &changes)?;
             visits.hide_under(store.secret());
@@ -227,14 +232,15 @@ impl Keeper {
     }
 }
 
-fn apply(store: &Store, visits: &mut Visits, event: Event, now: Time) -> Reason {
+/// Takes one event, its visit numbers hidden under the secret.
+pub fn apply(secret: &Secret, visits: &mut Visits, event: Event, now: Time) -> Reason {
     match event {
         Event::Bed { spot, state, when } => visits.bed(&spot, state, when),
         Event::Visits(steps) => {
             let mut reason = Reason::NotCounted;
             for step in steps {
-                let key = store.secret().hide(&step.number);
-                let before = step.before.map(|number| store.secret().hide(&number));
+                let key = secret.hide(&step.number);
+                let before = step.before.map(|number| secret.hide(&number));
                 if visits.say(key, before, &step.said, now) == Reason::Taken {
                     reason = Reason::Taken;
                 }

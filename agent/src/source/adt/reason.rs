@@ -58,8 +58,8 @@ reasons! {
     NotOfACensus = Accept, "0", "this event moves nobody, nothing to do";
     /// A visit of a class that the census does not count.
     NotCounted = Accept, "0", "this patient class is not counted";
-    /// An update that names no class or no place.
-    SaysNoPlace = Accept, "0", "an update without class or place, nothing to do";
+    /// An update that names no class or no place, or of a visit that has ended.
+    SaysNoPlace = Accept, "0", "an update without class or place, or of an ended visit, nothing to do";
     /// A processing id (MSH-11) that is not production.
     NotProduction = Accept, "0", "not a production message, nothing to do";
     /// No visit number.

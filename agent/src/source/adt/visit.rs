@@ -14,11 +14,15 @@
 //!   written later, whenever that happened.
 //! - Whether a visit is open is folded apart from its place: only an admission or a cancelled discharge opens it again.
 //!   A move or a note that comes late cannot revive it.
+//! - Who is admitted again begins anew: place, class and leave of the time before are over.
+//! - A visit that takes over another number takes over what was said under it; unless it had a life of its own before
+//!   that (two visits turn out to be one): then its own life goes on.
 //!
 //! # Where a patient was before
 //! [`Visit::at`] answers for a time in the past, because a snapshot of another source is compared with what this one
 //! knew *then*. A visit whose first statement is no admission was there already before it: the statement says where.
-//! Likewise the first statement after that time corrects what a lost message would have told.
+//! Likewise the first move, leave or discharge after that time corrects what a lost message would have told. A note does
+//! not: it may itself be the correction.
 
 use vardpuls_shared::clock::Time;
 
@@ -55,6 +59,16 @@ pub struct Statement {
     pub berth: Option<Berth>,
     /// The place before.
     pub prior: Option<PlaceNumber>,
+}
+
+impl Statement {
+    fn opens(&self) -> bool {
+        matches!(self.act, Act::Admit | Act::CancelDischarge)
+    }
+
+    fn is_move(&self) -> bool {
+        matches!(self.act, Act::Admit | Act::Transfer)
+    }
 }
 
 /// Where a visit stands.
@@ -106,7 +120,7 @@ impl Visit {
 
     /// Where it stands now.
     pub fn now(&self) -> Standing {
-        if self.renumbered.is_some() { Standing::default() } else { fold(self.statements.iter()) }
+        if self.renumbered.is_some() { Standing::default() } else { fold(self.counting()) }
     }
 
     /// Where it stood at a time.
@@ -114,13 +128,16 @@ impl Visit {
         if self.renumbered.is_some_and(|(since, _)| since <= time) {
             return Standing::default();
         }
-        let later = self.statements.iter().find(|s| s.since > time);
-        let mut then = self.statements.iter().filter(|s| s.since <= time).peekable();
-        if then.peek().is_none() {
+        let then = || self.counting().filter(|s| s.since <= time);
+        if then().next().is_none() {
             return self.before_anything(time);
         }
-        let known = fold(then);
-        match later.filter(|s| known.open && s.since == s.when.recorded).and_then(place_before) {
+        let known = fold(then());
+        let later = self.counting().find(|s| s.since > time).filter(|later| {
+            let is_history = || then().any(|held| held.is_move() && happened_before(later, held));
+            known.open && later.since == later.when.recorded && later.act != Act::Note && !is_history()
+        });
+        match later.and_then(place_before) {
             // A move that was never told of came between; what came after it says where it led.
             Some(berth) if known.berth.is_none_or(|b| b.place != berth.place) => {
                 Standing { berth: Some(berth), ..known }
@@ -129,10 +146,29 @@ impl Visit {
         }
     }
 
+    /// What counts of what was said: what was taken over from another number only where there was no life before that.
+    pub(super) fn counting(&self) -> impl Iterator<Item = &Statement> {
+        let own = self.statements.iter().find(|s| s.since == s.when.recorded).map(|s| s.since);
+        self.statements.iter().filter(move |s| s.since == s.when.recorded || own.is_none_or(|own| own >= s.since))
+    }
+
+    /// What does not count of what was said.
+    pub(super) fn moot(&self) -> impl Iterator<Item = Statement> {
+        self.statements.iter().filter(|s| self.counting().all(|counts| counts != *s)).copied()
+    }
+
+    /// Lets go of what was taken over and does not count where it came from; whether anything went.
+    pub(super) fn let_go(&mut self, moot: &[Statement]) -> bool {
+        let held = self.statements.len();
+        self.statements
+            .retain(|s| s.since == s.when.recorded || !moot.iter().any(|m| Statement { since: s.since, ..*m } == *s));
+        self.statements.len() < held
+    }
+
     /// Where it stood before the first statement that we have.
     fn before_anything(&self, time: Time) -> Standing {
-        let Some(first) = self.statements.first() else { return Standing::default() };
-        if self.admitted.is_some_and(|at| at > time) || self.statements.iter().any(|s| s.since != s.when.recorded) {
+        let Some(first) = self.counting().next() else { return Standing::default() };
+        if self.admitted.is_some_and(|at| at > time) || self.counting().any(|s| s.since != s.when.recorded) {
             return Standing::default();
         }
         let berth = place_before(first);
@@ -145,10 +181,15 @@ impl Visit {
 /// Where a patient was just before what a statement says, as far as it tells.
 fn place_before(statement: &Statement) -> Option<Berth> {
     match statement.act {
-        Act::Admit | Act::CancelAdmit | Act::CancelDischarge | Act::CancelTransfer => None,
+        Act::Admit | Act::CancelDischarge | Act::CancelTransfer => None,
         Act::Transfer => statement.prior.map(|place| Berth { place, bed: None }),
-        Act::Discharge | Act::EndInpatient | Act::Leave | Act::Return | Act::Note => statement.berth,
+        Act::CancelAdmit | Act::Discharge | Act::EndInpatient | Act::Leave | Act::Return | Act::Note => statement.berth,
     }
+}
+
+/// Whether both say when they happened, and `one` happened before `other`.
+fn happened_before(one: &Statement, other: &Statement) -> bool {
+    one.when.happened.zip(other.when.happened).is_some_and(|(one, other)| one < other)
 }
 
 fn fold<'s>(statements: impl Iterator<Item = &'s Statement>) -> Standing {
@@ -159,7 +200,13 @@ fn fold<'s>(statements: impl Iterator<Item = &'s Statement>) -> Standing {
     let mut leave: Option<&Statement> = None;
     for s in statements {
         match s.act {
-            Act::Admit | Act::Discharge | Act::EndInpatient => {
+            Act::Admit => {
+                let was_closed = life.is_some_and(|s| !s.opens());
+                if replace(&mut life, s) && was_closed {
+                    (place, note, class, leave) = (None, None, None, None);
+                }
+            }
+            Act::Discharge | Act::EndInpatient => {
                 replace(&mut life, s);
             }
             Act::CancelAdmit | Act::CancelDischarge => life = Some(s),
@@ -190,7 +237,7 @@ fn fold<'s>(statements: impl Iterator<Item = &'s Statement>) -> Standing {
             }
         }
     }
-    let open = life.is_none_or(|s| matches!(s.act, Act::Admit | Act::CancelDischarge));
+    let open = life.is_none_or(Statement::opens);
     let berth = note.or(place).and_then(|s| s.berth);
     let on_leave = open && leave.is_some_and(|s| s.act == Act::Leave);
     Standing { open: open && (berth.is_some() || life.is_some()), class: class.and_then(|s| s.class), berth, on_leave }
@@ -199,9 +246,7 @@ fn fold<'s>(statements: impl Iterator<Item = &'s Statement>) -> Standing {
 /// Puts `later` in the place of `held`, unless it is history; whether it did.
 fn replace<'s>(held: &mut Option<&'s Statement>, later: &'s Statement) -> bool {
     let undone = |s: &Statement| matches!(s.act, Act::CancelAdmit | Act::CancelTransfer | Act::CancelDischarge);
-    let history = held.is_some_and(|held| {
-        !undone(held) && held.when.happened.zip(later.when.happened).is_some_and(|(held, later)| later < held)
-    });
+    let history = held.is_some_and(|held| !undone(held) && happened_before(later, held));
     if !history {
         *held = Some(later);
     }
@@ -293,6 +338,42 @@ mod tests {
         let mut v = visit(&[said(Act::Discharge, 50, Some(1))]);
         v.admitted = Some(Time(45));
         assert_eq!(place(v.at(Time(40))), None);
+    }
+
+    #[test]
+    fn who_is_admitted_again_begins_anew() {
+        let mut v = visit(&[
+            happened(10, said(Act::Admit, 10, Some(1))),
+            said(Act::Leave, 11, Some(1)),
+            happened(10, said(Act::CancelAdmit, 12, Some(1))),
+            said(Act::Note, 13, Some(1)),
+        ]);
+        v.take(happened(5, said(Act::Admit, 14, Some(2))));
+        assert_eq!((place(v.now()), v.now().on_leave), (Some(2), false));
+        v.take(happened(5, said(Act::CancelAdmit, 15, Some(2))));
+        v.take(said(Act::Admit, 16, None));
+        assert_eq!((v.now().open, v.now().berth), (true, None));
+    }
+
+    #[test]
+    fn a_note_after_a_snapshot_is_no_word_about_the_time_before_it() {
+        let v = visit(&[said(Act::Admit, 1, Some(1)), said(Act::Note, 9, Some(2))]);
+        assert_eq!((place(v.at(Time(5))), place(v.now())), (Some(1), Some(2)));
+        // A move that was lost, though, is told of by what follows.
+        let v = visit(&[said(Act::Admit, 1, Some(1)), said(Act::Discharge, 9, Some(2))]);
+        assert_eq!(place(v.at(Time(5))), Some(2));
+    }
+
+    #[test]
+    fn a_visit_that_takes_over_another_goes_on_with_its_own_life() {
+        let taken_over = |s: Statement| Statement { since: Time(20), ..s };
+        let other = [said(Act::Admit, 2, Some(3)), said(Act::Discharge, 12, Some(3))].map(taken_over);
+        let own = [said(Act::Admit, 1, Some(1)), said(Act::Note, 20, Some(1))];
+        assert_eq!(place(visit(&[own[0], own[1], other[0], other[1]]).now()), Some(1));
+        // Without a life of its own it is the other visit under a new number.
+        let v = visit(&[taken_over(said(Act::Admit, 2, Some(3))), said(Act::Note, 20, Some(3))]);
+        assert_eq!(place(v.now()), Some(3));
+        assert!(!visit(&[own[1], other[0], other[1]]).now().open);
     }
 
     #[test]

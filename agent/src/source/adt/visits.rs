@@ -243,11 +243,15 @@ impl Visits {
         gone.len()
     }
 
-    /// Forgets every visit and keeps every count, as for a change of the secret.
-    pub fn forget(&mut self, now: Time) {
+    /// Forgets every visit and keeps every count, as for a change of the secret. The counts are as of the newest
+    /// statement, by its sender's clock: what comes next is later than that, whatever our own clock says.
+    pub fn forget(&mut self) {
+        let newest = self.by_key.values().filter_map(|v| v.statements().last()).map(|s| s.when.recorded).max();
+        let anchored = self.wards.anchors().filter_map(|(_, _, anchor)| anchor?.at).max();
+        let Some(as_of) = newest.max(anchored) else { return };
         for ward in 0..self.wards.anchors().count() {
             if let Some((count, anchor)) = self.wards.count(ward).zip(self.wards.anchor(ward)) {
-                self.wards.set_anchor(ward, Anchor { count, at: Some(now), ..anchor });
+                self.wards.set_anchor(ward, Anchor { count, at: Some(as_of), ..anchor });
                 self.anchor_changed(ward);
             }
         }
@@ -319,13 +323,13 @@ impl Visits {
         (0..).map(PlaceNumber).zip(&self.places).skip(usize::from(number.0))
     }
 
-    fn take(&mut self, key: Key, mut statement: Statement, admitted: Option<Time>, now: Time) {
-        let mut key = key;
+    fn take(&mut self, mut key: Key, mut statement: Statement, admitted: Option<Time>, now: Time) {
+        let mut moot = Vec::new();
         for _ in 0..=MAX_RENUMBERED {
             let mut visit = self.by_key.remove(&key).unwrap_or_default();
             let before = self.share(&visit);
             let earliest = visit.admitted.into_iter().chain(admitted).min();
-            if visit.take(statement) || visit.admitted != earliest {
+            if visit.let_go(&moot) | visit.take(statement) || visit.admitted != earliest {
                 visit.admitted = earliest;
                 visit.touched = now;
                 self.changes.visits.insert(key);
@@ -335,9 +339,11 @@ impl Visits {
                     self.wards.add(&after, 1);
                 }
             }
-            let renumbered = visit.renumbered;
+            // What does not count here counts nowhere further on.
+            moot.extend(visit.moot());
+            let (renumbered, counts) = (visit.renumbered, visit.counting().any(|s| *s == statement));
             self.by_key.insert(key, visit);
-            let Some((since, next)) = renumbered else { return };
+            let Some((since, next)) = renumbered.filter(|_| counts) else { return };
             statement.since = statement.since.max(since);
             key = next;
         }
@@ -364,7 +370,7 @@ impl Visits {
             self.wards.add(&self.share(&visit), 1);
             self.changes.visits.insert(old);
         }
-        let (statements, admitted) = (visit.statements().to_vec(), visit.admitted);
+        let (statements, admitted) = (visit.counting().copied().collect::<Vec<_>>(), visit.admitted);
         self.by_key.insert(old, visit);
         for statement in statements {
             let since = statement.since.max(since);

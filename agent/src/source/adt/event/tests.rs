@@ -116,6 +116,9 @@ fn what_is_missing_is_named() {
     assert_eq!(event("A02", &VISIT.replace("KIR3", "")), Err(Reason::NoPlace));
     assert_eq!(event("A08", &VISIT.replace("KIR3", "")), Err(Reason::SaysNoPlace));
     assert_eq!(event("A08", "PV1|1||KIR3"), Err(Reason::SaysNoPlace));
+    // Of a visit that has ended; an end to come is none yet.
+    assert_eq!(event("A08", &format!("{VISIT}|20260407")), Err(Reason::SaysNoPlace));
+    assert_eq!(steps(event("A08", &format!("{VISIT}|20260409")))[0].0, Act::Note);
     let of = |header: &str| read(&Message::parse(header.as_bytes()).expect("a message"), &habits(), NOW);
     assert_eq!(of("MSH|^~\\&|||||||ORU^R01|M1|P|2.5"), Err(Reason::NotAdt));
     assert_eq!(of("MSH|^~\\&|||||||"), Err(Reason::NoType));

@@ -77,7 +77,7 @@ fn a_changed_secret_forgets_visits_and_keeps_counts() {
         visits.say(secret.hide(b"1"), None, &said(Act::Admit, 1000), Time(9));
         hidden = Some(secret.hide(b"1"));
     });
-    assert_eq!(with(folder.path(), |visits, _| visits.forget(Time(5000))), (0, Some(8)));
+    assert_eq!(with(folder.path(), |visits, _| visits.forget()), (0, Some(8)));
     assert_eq!(with(folder.path(), |_, secret| assert_ne!(Some(secret.hide(b"1")), hidden)), (0, Some(8)));
 }
 
