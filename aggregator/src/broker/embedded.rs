@@ -54,7 +54,7 @@ pub(super) async fn start() -> Result<Embedded, BrokerError> {
         .spawn(move || {
             if let Err(e) = broker.start() {
                 tracing::error!(name: Event::BrokerEnded.name(),
-                    "the embedded broker has ended: {e}; restart the aggregator");
+                    "the embedded broker has ended: {e}; the process ends soon, for the service manager to start it again");
             }
         })
         .map_err(BrokerError::Thread)?;
