@@ -29,7 +29,9 @@
 //! | `refused` | sequence | reason number, when (ms); the newest [`MAX_REFUSED`] |
 //! | `dropped` | first sequence | last sequence; the newest [`MAX_GAPS`] ranges |
 //!
-//! Every commit is synced (`Durability::Immediate`). The whole file is checked when it is opened; a
+//! A report's commit is synced (`Durability::Immediate`) before anybody learns its position. A receipt's
+//! commit is on disk with the next report's: a crash in between forgets the receipt, not the report, which is
+//! sent again and receipted again. The whole file is checked when it is opened; a
 //! damaged one is set aside as `outbox.redb.corrupt-<ms>` and a new epoch begins, because a
 //! hospital that goes on reporting is worth more than one that waits for a file to be mended.
 //! After an I/O error (a full disk) the file is closed, and opened again at the next use.
@@ -181,7 +183,7 @@ impl Outbox {
     /// Drops what is too old or too much, oldest first and counted, in the same transaction.
     pub fn append(&mut self, now: Time, make: impl FnOnce(Position) -> Vec<u8>) -> Result<Position, OutboxError> {
         let limits = self.limits;
-        self.write(now, |transaction, epoch| {
+        self.write(now, Durability::Immediate, |transaction, epoch| {
             let mut ledger = transaction.open_table(LEDGER)?;
             let mut held = transaction.open_table(HELD)?;
             let sequence = entry(&ledger, "next")?;
@@ -214,9 +216,10 @@ impl Outbox {
 
     /// Lets go of what `receipt` says is stored, and moves what it refuses to the refused list.
     ///
-    /// The receipt must be verified. One for another epoch settles nothing.
+    /// The receipt must be verified. One for another epoch settles nothing. It is on disk with the next
+    /// report, or when the outbox is closed.
     pub fn settle(&mut self, receipt: &Receipt, now: Time) -> Result<Settled, OutboxError> {
-        self.write(now, |transaction, epoch| {
+        self.write(now, Durability::None, |transaction, epoch| {
             let mut settled = Settled::default();
             if receipt.epoch != epoch {
                 return Ok((Change::None, settled));
@@ -317,15 +320,16 @@ impl Outbox {
         self.attempt(now, |open| work(&open.database.begin_read()?, open.epoch))
     }
 
-    /// One durable transaction, or none at all.
+    /// One transaction, or none at all.
     fn write<T>(
         &mut self,
         now: Time,
+        durability: Durability,
         work: impl FnOnce(&WriteTransaction, u64) -> Result<(Change, T), redb::Error>,
     ) -> Result<T, OutboxError> {
         self.attempt(now, |open| {
             let mut transaction = open.database.begin_write()?;
-            transaction.set_durability(Durability::Immediate)?;
+            transaction.set_durability(durability)?;
             let (change, out) = work(&transaction, open.epoch)?;
             match change {
                 Change::Some => transaction.commit()?,

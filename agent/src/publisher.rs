@@ -192,7 +192,7 @@ impl Publisher {
         }
         session.hold = None;
         let found = match session.schedule.next(now) {
-            Step::Idle => return now + Duration::from_hours(1),
+            Step::Idle => return now + TURN,
             Step::WaitUntil(at) => return at,
             Step::Live(sequence) => self.on_outbox(move |o, now| o.get(sequence, now)).await.map(|held| {
                 if self.send(session, held.as_ref()) {
@@ -326,7 +326,6 @@ impl Publisher {
             self.leave_word(session);
         }
         let (epoch, stored) = (receipt.epoch, receipt.stored.clone());
-        session.schedule.receipted(Instant::now());
         let settled = self
             .on_outbox(move |outbox, now| {
                 let settled = outbox.settle(&receipt, now)?;
@@ -338,9 +337,11 @@ impl Publisher {
             Err(e) => {
                 error!(name: Event::ReceiptNotKept.name(), hospital = %self.hospital, error = %e,
                     "a receipt cannot be written down; its reports are sent again");
+                session.schedule.receipted(Instant::now(), false);
                 return;
             }
         };
+        session.schedule.receipted(Instant::now(), summary.held == 0);
         for &(sequence, reason) in &settled.refused {
             error!(name: Event::ReportRefused.name(), hospital = %self.hospital, sequence, %reason, remedy = reason.remedy(),
                 "the centre refuses a report");

@@ -20,6 +20,7 @@ pub mod polled;
 mod shape;
 pub mod sql;
 pub mod time;
+mod wake;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

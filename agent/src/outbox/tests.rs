@@ -52,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Model {
     next: u64,
     held: BTreeMap<u64, (Time, Vec<u8>)>,
@@ -117,6 +117,8 @@ proptest! {
         let mut outbox = Outbox::open(place.path(), LIMITS, now).expect("opens");
         let epoch = outbox.next(now).expect("readable").epoch;
         let mut model = Model { next: 1, ..Model::default() };
+        // A receipt is on disk with the next report, or when the outbox is closed.
+        let mut on_disk = model.clone();
         for step in steps {
             match step {
                 Step::Append { bytes } => {
@@ -125,6 +127,7 @@ proptest! {
                     prop_assert_eq!(given, Some(position));
                     prop_assert_eq!(position, Position { epoch, sequence: model.next });
                     model.append(now, vec![7; bytes]);
+                    on_disk = model.clone();
                 }
                 Step::Wait { seconds } => now = now.plus(Duration::from_secs(seconds)),
                 Step::Settle { stored, refused, other_epoch } => {
@@ -141,12 +144,14 @@ proptest! {
                 Step::Restart => {
                     drop(outbox);
                     outbox = Outbox::open(place.path(), LIMITS, now).expect("opens");
+                    on_disk = model.clone();
                 }
                 Step::Kill => {
                     let after = killed(place.path());
                     drop(outbox);
                     place = after;
                     outbox = Outbox::open(place.path(), LIMITS, now).expect("opens");
+                    model = on_disk.clone();
                 }
             }
             model.agrees_with(&mut outbox, now)?;

@@ -8,7 +8,8 @@
 //!    something.
 //! 3. *Checks*: whether anything that was sent before the last check still has no receipt. The
 //!    centre may have been down while the broker stayed up. Each check that finds something begins
-//!    a pass and doubles the time to the next one; any receipt brings it back to the shortest.
+//!    a pass and doubles the time to the next one; any receipt brings it back to the shortest. Once
+//!    nothing is held any more there is nothing to check until the next report.
 //!
 //! Whatever was sent is sent again within two receipt time-outs unless a receipt came, and memory
 //! does not grow with the backlog: a pass is a cursor, and the outbox knows what is still held.
@@ -67,6 +68,8 @@ pub struct Schedule {
     pass: Option<Pass>,
     /// None: not connected.
     check: Option<Check>,
+    /// Nothing is held, and nothing was appended since.
+    settled: bool,
     timeout: Duration,
     next: u64,
 }
@@ -74,13 +77,22 @@ pub struct Schedule {
 impl Schedule {
     /// Not connected yet.
     pub fn new(pace: Pace) -> Schedule {
-        Schedule { pace, live: BTreeSet::new(), pass: None, check: None, timeout: pace.receipt, next: 1 }
+        Schedule {
+            pace,
+            live: BTreeSet::new(),
+            pass: None,
+            check: None,
+            settled: false,
+            timeout: pace.receipt,
+            next: 1,
+        }
     }
 
     /// A connection stands, and the outbox will give `next` to its next report.
     pub fn connected(&mut self, now: Instant, next: u64) {
         self.next = next;
         self.timeout = self.pace.receipt;
+        self.settled = false;
         self.live.clear();
         self.pass = Some(Pass { below: next, at: now });
         self.check = Some(Check { below: next, at: now + self.timeout });
@@ -94,8 +106,12 @@ impl Schedule {
     }
 
     /// The outbox has given out every sequence below `next`.
-    pub fn appended(&mut self, next: u64) {
-        if self.check.is_some() {
+    pub fn appended(&mut self, now: Instant, next: u64) {
+        if let Some(check) = &mut self.check {
+            if self.settled {
+                *check = Check { below: next, at: now + self.timeout };
+            }
+            self.settled = false;
             let first = self.next.max(next.saturating_sub(MAX_LIVE as u64));
             self.live.extend(first..next);
             while self.live.len() > MAX_LIVE {
@@ -114,6 +130,7 @@ impl Schedule {
         match self.pass {
             Some(pass) if pass.at <= now => Step::Below(pass.below),
             Some(pass) => Step::WaitUntil(pass.at),
+            None if self.settled => Step::Idle,
             None if check.at <= now => Step::Check(check.below),
             None => Step::WaitUntil(check.at),
         }
@@ -147,9 +164,10 @@ impl Schedule {
         }
     }
 
-    /// A receipt came: the centre is there.
-    pub fn receipted(&mut self, now: Instant) {
+    /// A receipt came: the centre is there. `settled`: nothing is held any more.
+    pub fn receipted(&mut self, now: Instant, settled: bool) {
         self.timeout = self.pace.receipt;
+        self.settled = settled;
         if let Some(check) = &mut self.check {
             check.at = check.at.min(now + self.timeout);
         }
@@ -197,7 +215,7 @@ mod tests {
         fn append(&mut self) {
             self.held.insert(self.next);
             self.next += 1;
-            self.schedule.appended(self.next);
+            self.schedule.appended(self.now, self.next);
         }
 
         /// Does what there is to do until `until`.
@@ -265,9 +283,25 @@ mod tests {
         assert_eq!(at[..5], [0, 10, 30, 70, 150]);
         assert!(at.windows(2).all(|w| w[1] - w[0] <= 301), "{at:?}");
         let sent = at.len();
-        world.schedule.receipted(world.now);
+        world.schedule.receipted(world.now, false);
         world.run(world.now + Duration::from_secs(11));
         assert_eq!(world.sent.len(), sent + 1);
+    }
+
+    #[test]
+    fn nothing_is_looked_for_while_nothing_is_held() {
+        let mut world = World::new(1);
+        world.connect();
+        world.run(world.now + Duration::from_secs(1));
+        world.held.clear();
+        world.schedule.receipted(world.now, true);
+        assert_eq!(world.schedule.next(world.now + Duration::from_hours(1)), Step::Idle);
+        world.run(world.now + Duration::from_hours(1));
+        world.append();
+        world.run(world.now);
+        let sent = world.sent.len();
+        world.run(world.now + Duration::from_secs(11));
+        assert_eq!(world.sent.len(), sent + 1, "sent again without a receipt");
     }
 
     #[derive(Debug, Clone)]
@@ -307,7 +341,7 @@ mod tests {
                             let &gone = world.held.iter().nth(which.index(world.held.len())).expect("in range");
                             world.held.remove(&gone);
                         }
-                        world.schedule.receipted(world.now);
+                        world.schedule.receipted(world.now, world.held.is_empty());
                     }
                     Event::Pass { ms } => world.run(world.now + Duration::from_millis(ms)),
                     Event::Reconnect => {

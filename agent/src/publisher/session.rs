@@ -41,7 +41,7 @@ impl Session {
 
     pub(super) fn appended(&mut self, next: Position) {
         if next.epoch == self.epoch {
-            self.schedule.appended(next.sequence);
+            self.schedule.appended(Instant::now(), next.sequence);
         } else if self.up.is_some() {
             // The outbox was lost and begun again under our feet.
             self.epoch = next.epoch;

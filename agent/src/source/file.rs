@@ -12,15 +12,18 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use vardpuls_service::event::Event;
+use vardpuls_service::vitals::Pulse;
 use vardpuls_shared::clock::Time;
 
 use super::csv::{self, CsvSpec, FileFault};
+use super::wake::{EndWhenDropped, Wake, Woken};
 use super::watch::Watch;
 use super::{Observation, Origin, SourceError, Teller};
 
@@ -35,49 +38,83 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// Watches a file until shutdown, and tells what it says.
 pub(super) async fn follow(spec: CsvSpec, mut teller: Teller, shutdown: CancellationToken) {
-    let woken = Arc::new(Notify::new());
-    let fresh = || (Watch::new(&spec.path, Arc::clone(&woken)), Reader::new(spec.clone()));
-    let (mut watch, mut reader) = fresh();
-    let mut notified = false;
     loop {
-        teller.looking();
-        let look = tokio::task::spawn_blocking(move || {
-            // In this order, so that no change falls between the watch and the look.
-            watch.renew();
-            let seen = reader.look(Instant::now(), notified);
-            (watch, reader, seen)
-        });
-        let looked = tokio::select! {
-            () = shutdown.cancelled() => return,
-            looked = look => looked,
+        let wake = Arc::new(Wake::default());
+        let _end = EndWhenDropped(Arc::clone(&wake));
+        let (tell, mut told) = mpsc::channel(1);
+        let looker = Looker {
+            watch: Watch::new(&spec.path, Arc::clone(&wake)),
+            reader: Reader::new(spec.clone()),
+            wake,
+            wait: Duration::ZERO,
+            scan: spec.scan,
+            pulse: teller.pulse.clone(),
         };
-        let seen;
-        (watch, reader, seen) = match looked {
-            Ok(looked) => looked,
-            Err(e) => {
-                // Reading never panics; were it wrong, the hospital must still be heard.
-                error!(name: Event::SourceNotRead.name(), file = %spec.path.display(), reason = %e,
-                    "reading a source stopped short; beginning again");
-                let (watch, reader) = fresh();
-                (watch, reader, Seen::Nothing)
-            }
-        };
-        teller.looked();
-        let wait = match seen {
-            Seen::Nothing => spec.scan,
-            Seen::Unsettled(wait) => wait,
-            Seen::Reading(result) => {
-                if !teller.tell(result).await {
-                    return;
+        // A thread of its own: it waits for as long as the agent runs, and a file system that hangs must not take the
+        // place of the outbox.
+        let started = thread::Builder::new().name("source".into()).spawn(move || looker.run(&tell));
+        let stopped = match started {
+            Err(e) => e.to_string(),
+            Ok(_detached) => loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    result = told.recv() => match result {
+                        Some(result) => if !teller.tell(result).await { return },
+                        None => break "its thread ended".to_owned(),
+                    },
                 }
-                spec.scan
-            }
+            },
         };
-        notified = tokio::select! {
+        // Reading never panics; were it wrong, the hospital must still be heard.
+        error!(name: Event::SourceNotRead.name(), file = %spec.path.display(), reason = stopped,
+            "reading a source stopped short; beginning again");
+        tokio::select! {
             () = shutdown.cancelled() => return,
-            () = woken.notified() => true,
-            () = tokio::time::sleep(wait) => false,
-        };
+            () = tokio::time::sleep(spec.scan) => {}
+        }
+    }
+}
+
+/// Looks at a file, on a thread that may block, and sleeps in between.
+#[derive(Debug)]
+struct Looker {
+    watch: Watch,
+    reader: Reader,
+    wake: Arc<Wake>,
+    wait: Duration,
+    scan: Duration,
+    pulse: Pulse,
+}
+
+impl Looker {
+    /// Tells what it reads, until the end or until nobody listens.
+    fn run(mut self, tell: &mpsc::Sender<Result<Observation, SourceError>>) {
+        while let Some(result) = self.next() {
+            if tell.blocking_send(result).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The next reading; none at the end.
+    fn next(&mut self) -> Option<Result<Observation, SourceError>> {
+        loop {
+            let woken = self.wake.sleep(self.wait);
+            if woken == Woken::End {
+                return None;
+            }
+            self.pulse.beat();
+            // In this order, so that no change falls between the watch and the look.
+            self.watch.renew();
+            let seen = self.reader.look(Instant::now(), woken == Woken::News);
+            self.pulse.rest();
+            self.wait = self.scan;
+            match seen {
+                Seen::Nothing => {}
+                Seen::Unsettled(wait) => self.wait = wait,
+                Seen::Reading(result) => return Some(result),
+            }
+        }
     }
 }
 
@@ -88,7 +125,7 @@ pub(super) async fn read_once(spec: &CsvSpec) -> Result<Observation, SourceError
         loop {
             match reader.look(Instant::now(), false) {
                 Seen::Reading(result) => return result,
-                Seen::Unsettled(wait) => std::thread::sleep(wait),
+                Seen::Unsettled(wait) => thread::sleep(wait),
                 // A reader that has read nothing yet always has something to see.
                 Seen::Nothing => {}
             }

@@ -12,16 +12,17 @@ use std::sync::Arc;
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::Notify;
 use tracing::warn;
 use vardpuls_service::event::Event;
+
+use super::wake::Wake;
 
 /// The watch over one file.
 #[derive(Debug)]
 pub(super) struct Watch {
     folder: PathBuf,
     name: OsString,
-    woken: Arc<Notify>,
+    wake: Arc<Wake>,
     current: Option<Current>,
     complained: bool,
 }
@@ -35,14 +36,14 @@ struct Current {
 }
 
 impl Watch {
-    /// A watch that wakes `woken`, once it is [renewed](Watch::renew).
-    pub(super) fn new(file: &Path, woken: Arc<Notify>) -> Watch {
+    /// A watch that rings `wake`, once it is [renewed](Watch::renew).
+    pub(super) fn new(file: &Path, wake: Arc<Wake>) -> Watch {
         let folder = match file.parent() {
             Some(folder) if folder != Path::new("") => folder.to_owned(),
             _ => PathBuf::from("."),
         };
         let name = file.file_name().unwrap_or_default().to_owned();
-        Watch { folder, name, woken, current: None, complained: false }
+        Watch { folder, name, wake, current: None, complained: false }
     }
 
     /// Begins to watch, or again if the folder was replaced. Touches the file system.
@@ -69,11 +70,11 @@ impl Watch {
     }
 
     fn watch(&self) -> notify::Result<RecommendedWatcher> {
-        let (name, woken) = (self.name.clone(), Arc::clone(&self.woken));
+        let (name, wake) = (self.name.clone(), Arc::clone(&self.wake));
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // After an error events may be missing: better to look once too often.
             if event.map_or(true, |event| concerns(&event, &name)) {
-                woken.notify_one();
+                wake.news();
             }
         })?;
         watcher.watch(&self.folder, RecursiveMode::NonRecursive)?;
@@ -96,6 +97,7 @@ fn concerns(event: &notify::Event, name: &OsString) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use super::super::wake::Woken;
     use super::*;
 
     #[test]
@@ -109,12 +111,12 @@ mod tests {
         assert!(concerns(&event(EventKind::Remove(notify::event::RemoveKind::File), "beds.csv"), &name));
     }
 
-    #[tokio::test]
-    async fn a_folder_that_comes_later_or_again_is_watched() {
+    #[test]
+    fn a_folder_that_comes_later_or_again_is_watched() {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = dir.path().join("drops");
-        let woken = Arc::new(Notify::new());
-        let mut watch = Watch::new(&folder.join("beds.csv"), Arc::clone(&woken));
+        let wake = Arc::new(Wake::default());
+        let mut watch = Watch::new(&folder.join("beds.csv"), Arc::clone(&wake));
         watch.renew();
         assert!(watch.current.is_none());
         for _ in 0..2 {
@@ -125,7 +127,7 @@ mod tests {
                 return;
             }
             std::fs::write(folder.join("beds.csv"), "x").expect("written");
-            tokio::time::timeout(Duration::from_secs(20), woken.notified()).await.expect("a notification");
+            assert_eq!(wake.sleep(Duration::from_secs(20)), Woken::News);
             std::fs::rename(&folder, dir.path().join("old")).expect("moved");
             std::fs::remove_dir_all(dir.path().join("old")).expect("removed");
         }

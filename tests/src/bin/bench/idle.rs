@@ -53,8 +53,9 @@ async fn beside_collectd(seconds: u64) -> Result<Vec<Row>, String> {
     let a_second = |spent: Duration| spent.as_secs_f64() * 1e6 / Duration::from_secs(seconds).as_secs_f64();
     let cpu = a_second(after.0.saturating_sub(before.0));
     let other_cpu = after.1.zip(before.1).map(|(a, b)| a_second(a.saturating_sub(b)));
-    let memory = resident(pid)?;
-    let other_memory = other.map(resident).transpose()?;
+    let (memory, private) = (kilobytes(pid, "VmRSS")?, kilobytes(pid, "RssAnon")?);
+    let other_memory = other.map(|pid| kilobytes(pid, "VmRSS")).transpose()?;
+    let other_private = other.map(|pid| kilobytes(pid, "RssAnon")).transpose()?;
     process.terminate().await.map_err(|e| e.to_string())?;
     if let Some(collectd) = &mut collectd {
         collectd.stop();
@@ -63,11 +64,18 @@ async fn beside_collectd(seconds: u64) -> Result<Vec<Row>, String> {
     let missing = || "collectd is not installed".to_owned();
     Ok(vec![
         Row {
-            what: "idle agent, 25 wards, a report every 15 s: resident memory".into(),
+            what: "idle agent, 25 wards, a report a minute: resident memory".into(),
             value: format!("{memory:.0} kB"),
             beside: other_memory.map_or_else(missing, |m| format!("{m:.0} kB collectd")),
             ratio: other_memory.map(|m| memory / m),
             bar: Some(Bar::AtMost(1.5)),
+        },
+        Row {
+            what: "idle agent: of it its own (RssAnon); the rest is the program file and libraries".into(),
+            value: format!("{private:.0} kB"),
+            beside: other_private.map_or_else(missing, |m| format!("{m:.0} kB collectd")),
+            ratio: other_private.map(|m| private / m),
+            bar: None,
         },
         Row {
             what: format!("idle agent: processor time a second, over {seconds} s, µs"),
@@ -99,7 +107,8 @@ fn hospital(folder: &Path) -> Result<(Hospital, vardpuls_shared::card::Card, var
         name: "Idle".into(),
         region: "01".parse().map_err(|e: vardpuls_shared::hospital::InvalidId| e.to_string())?,
         pace: Pace {
-            heartbeat: Duration::from_secs(15),
+            // As the packaged config has it.
+            heartbeat: Duration::from_mins(1),
             min_gap: Duration::from_secs(2),
             jitter: Duration::from_secs(1),
             valid_for: Duration::from_mins(3),
@@ -113,11 +122,12 @@ fn hospital(folder: &Path) -> Result<(Hospital, vardpuls_shared::card::Card, var
     Ok((hospital, card, setup))
 }
 
-/// `VmRSS` in kB.
-fn resident(pid: u32) -> Result<f64, String> {
+/// A field of the process's status, in kB.
+fn kilobytes(pid: u32, name: &str) -> Result<f64, String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|e| e.to_string())?;
-    let field = text.lines().find_map(|l| l.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    field.trim().trim_end_matches("kB").trim().parse().map_err(|_| format!("VmRSS is {field:?}"))
+    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+    let field = line.ok_or_else(|| format!("no {name}"))?;
+    field.trim().trim_end_matches("kB").trim().parse().map_err(|_| format!("{name} is {field:?}"))
 }
 
 /// A collectd with four readers and the network plugin, as hospitals run it.

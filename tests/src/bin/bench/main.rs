@@ -25,7 +25,7 @@ struct Options {
     /// Only these measurements: size, ingest, rollup, latency, idle.
     only: Vec<String>,
     /// How long the idle agent is watched, in seconds.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 180)]
     idle_for: u64,
 }
 
