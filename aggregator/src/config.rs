@@ -4,23 +4,26 @@
 //! machine is already right, so that the rest of the program asks no further questions of it.
 //! Relative paths are relative to the config file. Errors name file, line and key.
 
+mod alerts;
+mod broker;
 pub mod document;
 pub mod key_file;
 mod network;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use vardpuls_service::credential;
-use vardpuls_shared::alert::Severity;
-use vardpuls_shared::hospital::HospitalId;
 
 use document::{Document, DocumentError, duration};
 
+pub use alerts::{AlertStatus, AlertmanagerConfig, AlertsConfig, WebhookConfig};
+pub use broker::{BrokerConfig, BrokerPlace, ExternalBroker, LoginConfig, TlsConfig};
 pub use network::{EmbeddedBroker, NetworkConfig};
+
+use broker::BrokerTable;
 
 /// The whole config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,55 +50,6 @@ pub struct Config {
     pub alertmanager: Option<AlertmanagerConfig>,
     /// Who is told over signed webhooks.
     pub webhooks: Vec<WebhookConfig>,
-}
-
-/// Which broker the centre is a client of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokerConfig {
-    /// What the centre calls itself there.
-    pub client_id: String,
-    /// Where it is.
-    pub place: BrokerPlace,
-}
-
-/// Where the broker is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BrokerPlace {
-    /// The centre starts one itself.
-    Embedded(EmbeddedBroker),
-    /// Somebody runs one.
-    External(ExternalBroker),
-}
-
-/// How to reach a broker that somebody runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExternalBroker {
-    /// Host name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// `mqtts`: TLS; none for `mqtt`.
-    pub tls: Option<TlsConfig>,
-    /// User name and password.
-    pub login: Option<LoginConfig>,
-}
-
-/// TLS towards the broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// Whom to trust, PEM.
-    pub ca_file: PathBuf,
-    /// The client's certificate and private key, PEM.
-    pub client: Option<(PathBuf, PathBuf)>,
-}
-
-/// A login at the broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginConfig {
-    /// User name.
-    pub username: String,
-    /// The file that holds the password; a line break at its end does not count.
-    pub password_file: PathBuf,
 }
 
 /// Where reports and history rest.
@@ -145,63 +99,6 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// A line for the dashboard and the status, as in an exercise.
     pub notice: Option<String>,
-}
-
-/// What is alarming, and who may act on it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct AlertsConfig {
-    /// The rules; the built-in ones where there is none. Read again when it changes.
-    pub rules_file: Option<PathBuf>,
-    /// Who may act, with the digests of their tokens; without it nobody can. Read again when it changes.
-    pub operators_file: Option<PathBuf>,
-    /// `test` where the figures are not real: alarms then say so everywhere.
-    pub status: AlertStatus,
-}
-
-/// Whether alarms outside drills are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AlertStatus {
-    /// They are.
-    #[default]
-    Actual,
-    /// They come from figures that are not real.
-    Test,
-}
-
-/// Prometheus Alertmanager, told by its v2 API.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct AlertmanagerConfig {
-    /// Where it is, without the path: `http://127.0.0.1:9093`.
-    pub url: String,
-    /// How often what stands is told again; it resolves what it has not heard of for four times as long.
-    #[serde(default = "one_minute", deserialize_with = "duration")]
-    pub repeat_every: Duration,
-}
-
-/// A receiver of signed webhooks (Standard Webhooks).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct WebhookConfig {
-    /// What it is called in logs and metrics, and by what its place in the journal is kept: 1 to 31 of A-Za-z0-9_-.
-    pub name: String,
-    /// Where changes are posted.
-    pub url: String,
-    /// The file with the shared secret: `whsec_` and base64 of 24 to 64 bytes.
-    pub secret_file: PathBuf,
-    /// Nothing below this severity.
-    #[serde(default = "notice")]
-    pub least_severity: Severity,
-}
-
-fn one_minute() -> Duration {
-    Duration::from_mins(1)
-}
-
-fn notice() -> Severity {
-    Severity::Notice
 }
 
 const DAY: Duration = Duration::from_hours(24);
@@ -258,25 +155,6 @@ struct Written {
     webhook: Vec<WebhookConfig>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct BrokerTable {
-    listen: Option<SocketAddr>,
-    network: Option<NetworkConfig>,
-    url: Option<String>,
-    #[serde(default = "default_client_id")]
-    client_id: String,
-    username: Option<String>,
-    password_file: Option<PathBuf>,
-    ca_file: Option<PathBuf>,
-    client_cert_file: Option<PathBuf>,
-    client_key_file: Option<PathBuf>,
-}
-
-fn default_client_id() -> String {
-    "vardpuls-aggregator".to_owned()
-}
-
 impl Config {
     /// Reads and checks a config file.
     pub fn load(file: &Path) -> Result<Config, DocumentError> {
@@ -298,15 +176,6 @@ impl Config {
         if file.ingest.queue == 0 {
             return Err(document.wrong("ingest.queue", "must be at least 1"));
         }
-        if let Some(alertmanager) = &file.alertmanager {
-            if !is_http(&alertmanager.url) {
-                let problem = format!("{:?}: write http://HOST:9093 or https://…", alertmanager.url);
-                return Err(document.wrong("alertmanager.url", problem));
-            }
-            if alertmanager.repeat_every.as_secs() == 0 {
-                return Err(document.wrong("alertmanager.repeat-every", "must be at least one second"));
-            }
-        }
         Ok(Config {
             key_file: credential::locate(base, file.key_file),
             hospitals_dir: base.join(file.hospitals_dir),
@@ -316,151 +185,11 @@ impl Config {
             ingest: file.ingest,
             feed: file.feed,
             http: file.http,
-            alerts: AlertsConfig {
-                rules_file: file.alerts.rules_file.map(|rules| base.join(rules)),
-                operators_file: file.alerts.operators_file.map(|operators| base.join(operators)),
-                ..file.alerts
-            },
-            alertmanager: file.alertmanager,
-            webhooks: check_webhooks(document, base, file.webhook)?,
+            alerts: file.alerts.locate(base),
+            alertmanager: file.alertmanager.map(|alertmanager| alertmanager.check(document)).transpose()?,
+            webhooks: alerts::check_webhooks(document, base, file.webhook)?,
         })
     }
-}
-
-/// Names are told apart, and are what a receiver's place in the journal is kept by.
-fn check_webhooks(
-    document: &Document,
-    base: &Path,
-    webhooks: Vec<WebhookConfig>,
-) -> Result<Vec<WebhookConfig>, DocumentError> {
-    let mut names = BTreeSet::new();
-    let check = |webhook: WebhookConfig| {
-        if let Err(e) = HospitalId::new(&webhook.name) {
-            return Err(document.wrong("webhook.name", format!("{:?}: {e}", webhook.name)));
-        }
-        if !names.insert(webhook.name.clone()) {
-            return Err(document.wrong("webhook.name", format!("{:?} stands twice", webhook.name)));
-        }
-        if !is_http(&webhook.url) {
-            return Err(document.wrong("webhook.url", format!("{:?}: write http://… or https://…", webhook.url)));
-        }
-        Ok(WebhookConfig { secret_file: credential::locate(base, &webhook.secret_file), ..webhook })
-    };
-    webhooks.into_iter().map(check).collect()
-}
-
-fn is_http(url: &str) -> bool {
-    ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
-}
-
-impl BrokerTable {
-    fn check(self, document: &Document, base: &Path) -> Result<BrokerConfig, DocumentError> {
-        if self.client_id.is_empty() {
-            return Err(document.wrong("broker.client-id", "must not be empty: the broker knows the centre by it"));
-        }
-        let client_id = self.client_id.clone();
-        let place = match (self.listen, self.network.is_some(), &self.url) {
-            (None, false, Some(url)) => self.external(document, base, url)?,
-            (None, false, None) => {
-                let problem =
-                    "give listen or a [broker.network] for a broker of the centre's own, or url for another one";
-                return Err(document.wrong("broker", problem));
-            }
-            (_, _, None) => self.embedded(document, base)?,
-            (_, _, Some(_)) => {
-                let problem =
-                    "stands beside listen or [broker.network]: give either a broker of the centre's own or another one";
-                return Err(document.wrong("broker.url", problem));
-            }
-        };
-        Ok(BrokerConfig { client_id, place })
-    }
-
-    fn embedded(self, document: &Document, base: &Path) -> Result<BrokerPlace, DocumentError> {
-        if let Some(listen) = self.listen.filter(|listen| !listen.ip().is_loopback()) {
-            let problem = format!(
-                "{listen} can be reached from other machines, and this listener has neither TLS nor logins; \
-                 listen on 127.0.0.1 here, and for the network in [broker.network]"
-            );
-            return Err(document.wrong("broker.listen", problem));
-        }
-        let foreign = [
-            ("broker.username", self.username.is_some()),
-            ("broker.password-file", self.password_file.is_some()),
-            ("broker.ca-file", self.ca_file.is_some()),
-            ("broker.client-cert-file", self.client_cert_file.is_some()),
-            ("broker.client-key-file", self.client_key_file.is_some()),
-        ];
-        if let Some((key, _)) = foreign.iter().find(|(_, given)| *given) {
-            let problem = "belongs to an external broker: it has no effect beside listen or [broker.network]";
-            return Err(document.wrong(key, problem));
-        }
-        let network = self.network.map(|network| network.check(document, base)).transpose()?;
-        Ok(BrokerPlace::Embedded(EmbeddedBroker { listen: self.listen, network }))
-    }
-
-    fn external(&self, document: &Document, base: &Path, url: &str) -> Result<BrokerPlace, DocumentError> {
-        let Some((secure, host, port)) = parse_url(url) else {
-            return Err(
-                document.wrong("broker.url", format!("{url:?}: write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"))
-            );
-        };
-        let client = match (&self.client_cert_file, &self.client_key_file) {
-            (Some(cert), Some(key)) => Some((credential::locate(base, cert), credential::locate(base, key))),
-            (None, None) => None,
-            (Some(_), None) => {
-                return Err(document.wrong("broker.client-key-file", "is missing beside client-cert-file"));
-            }
-            (None, Some(_)) => {
-                return Err(document.wrong("broker.client-cert-file", "is missing beside client-key-file"));
-            }
-        };
-        let tls = match (&self.ca_file, secure) {
-            (Some(ca), true) => Some(TlsConfig { ca_file: credential::locate(base, ca), client }),
-            (None, true) => {
-                return Err(document.wrong("broker.ca-file", "is missing: mqtts needs to know whom to trust"));
-            }
-            (None, false) if client.is_none() => None,
-            (ca, false) => {
-                let key = if ca.is_some() { "broker.ca-file" } else { "broker.client-cert-file" };
-                return Err(document.wrong(key, "has no effect on an mqtt:// url; write mqtts://"));
-            }
-        };
-        let login = match (&self.username, &self.password_file) {
-            (Some(username), Some(file)) => {
-                Some(LoginConfig { username: username.clone(), password_file: credential::locate(base, file) })
-            }
-            (None, None) => None,
-            (Some(_), None) => return Err(document.wrong("broker.password-file", "is missing beside username")),
-            (None, Some(_)) => return Err(document.wrong("broker.username", "is missing beside password-file")),
-        };
-        Ok(BrokerPlace::External(ExternalBroker { host, port, tls, login }))
-    }
-}
-
-/// (TLS, host, port) of a broker's url.
-fn parse_url(url: &str) -> Option<(bool, String, u16)> {
-    let (secure, rest) = match url.split_once("://")? {
-        ("mqtt", rest) => (false, rest),
-        ("mqtts", rest) => (true, rest),
-        _ => return None,
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(v6) => {
-            let (host, after) = v6.split_once(']')?;
-            host.parse::<std::net::Ipv6Addr>().ok()?;
-            (host, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
-        }
-        None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
-    };
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|&p| p > 0)?,
-        None if secure => 8883,
-        None => 1883,
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    (!host.is_empty() && host.chars().all(plain)).then(|| (secure, host.to_owned(), port))
 }
 
 #[cfg(test)]
@@ -579,18 +308,6 @@ mod tests {
             let listen = listen.map(|listen| listen.parse().expect("valid"));
             let embedded = EmbeddedBroker { listen, network: Some(expected.clone()) };
             assert_eq!(broker(&table), Ok(BrokerPlace::Embedded(embedded)));
-        }
-    }
-
-    #[test]
-    fn urls() {
-        assert_eq!(parse_url("mqtt://h"), Some((false, "h".into(), 1883)));
-        assert_eq!(parse_url("mqtts://10.0.0.1:99/"), Some((true, "10.0.0.1".into(), 99)));
-        assert_eq!(parse_url("mqtt://[::1]:7"), Some((false, "::1".into(), 7)));
-        for wrong in
-            ["", "h", "mqtt://", "mqtt://:1", "mqtt://h:", "mqtt://h:0", "mqtt://h:99999", "mqtt://u@h", "mqtt://h/x"]
-        {
-            assert_eq!(parse_url(wrong), None, "{wrong}");
         }
     }
 }
