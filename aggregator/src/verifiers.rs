@@ -93,8 +93,8 @@ impl Verifiers {
         if let Some(more) = log.admit(refused.refusal, message.received_at) {
             let remedy = refused.refusal.remedy();
             let (reason, bytes) = (refused.refusal.name(), message.envelope.len());
-            tracing::warn!(name: Event::MessageRefused.name(), topic = %message.topic, reason, bytes, more_since = more,
-                "refused: {}; {remedy}", refused.detail);
+            tracing::warn!(name: Event::MessageRefused.name(), hospital = %refused.hospital, topic = %message.topic, reason,
+                bytes, more_since = more, "refused: {}; {remedy}", refused.detail);
         }
         if let (true, Some(position)) = (refused.receipted, refused.position) {
             self.intake.put(Item::Refused { hospital: refused.hospital, position, refusal: refused.refusal });

@@ -37,8 +37,10 @@ class TestCase(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vardpuls-"))
         self.processes = contextlib.ExitStack()
+        # Also where the rest of a setUp fails.
+        self.addCleanup(self.clear)
 
-    def tearDown(self):
+    def clear(self):
         self.processes.close()
         outcome = self._outcome.result
         if any(test is self for test, _ in outcome.failures + outcome.errors):
