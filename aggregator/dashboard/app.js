@@ -56,6 +56,7 @@ const WORDS = {
   legendUnknown: ["Okänt: inga aktuella uppgifter, inte noll", "Unknown: no fresh figures, not zero"],
   legendPartial: ["Ofullständigt: inte alla sjukhus ingår", "Incomplete: not every hospital is included"],
   key: ["Flödets nyckel: ", "Key of the feed: "],
+  declared: ["Deklarerat av en människa, inte beräknat", "Declared by a person, not computed"],
 };
 
 const CARE = {
@@ -361,7 +362,9 @@ function scopeRow(kind, key) {
   const { row, head, cells } = rowCells(kind);
   const button = make("button");
   button.type = "button";
-  head.append(button);
+  // Typed by a person, beside what is computed.
+  const level = make("span", "level");
+  head.append(button, level);
   const meters = { icu: meter(), total: meter() };
   cells["icu-occupancy"].append(meters.icu);
   cells.occupancy.append(meters.total);
@@ -374,6 +377,7 @@ function scopeRow(kind, key) {
     text(button, feed.name);
     button.setAttribute("aria-expanded", String(unfolded.has(key)));
     button.title = feed.code;
+    showLevel(level, kind, feed.code);
     const { icu } = feed.care;
     const none = absent(feed, "icu");
     const partial = kind === "region" ? partialWords(feed.coverage) : "";
@@ -394,6 +398,13 @@ function scopeRow(kind, key) {
     }
   };
   return row;
+}
+
+function showLevel(element, kind, code) {
+  const title = Alarms.declared(kind, code);
+  element.hidden = title === null;
+  text(element, title ?? "");
+  element.title = t("declared");
 }
 
 function showState(cell, word, { state, observed_at, clock_offset_ms }) {
@@ -516,6 +527,7 @@ function drawNow() {
   drawConnection();
   if (!picture.nation) return;
   text(document.getElementById("nation-name"), picture.nation.name);
+  showLevel(document.getElementById("nation-level"), "nation", "");
   text(document.getElementById("as-of"), t("asOf", clockTime(picture.asOf), picture.number));
   const notice = document.getElementById("notice");
   notice.hidden = !picture.notice;
@@ -541,6 +553,8 @@ document.getElementById("language").onclick = () => {
   Alarms.draw();
   drawNow();
 };
+
+document.addEventListener("declared", draw);
 
 drawNow();
 connect();
