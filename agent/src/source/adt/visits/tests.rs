@@ -165,3 +165,27 @@ fn what_is_let_go_changes_no_count() {
     v.say(key(3), None, &said(Act::Discharge, 102, "B"), Time(102 * HOUR));
     assert_eq!(occupied(&v), [Some(4), Some(3)]);
 }
+
+#[test]
+fn a_hidden_place_is_counted_once_the_config_names_it_and_called_otherwise_under_another_secret() {
+    let (one, other) = (Secret::of(&[1; 32]), Secret::of(&[2; 32]));
+    let mut visits = Visits::new(rules(true).under(&one), Kept::default());
+    assert_eq!(visits.say(key(1), None, &said(Act::Admit, 1, "Thoraxkirurgi"), Time(HOUR)), Reason::Taken);
+    let [(name, 1)] = &visits.unmapped(9)[..] else { panic!("{:?}", visits.unmapped(9)) };
+    assert!(name.starts_with("[13 letters] "), "{name}");
+
+    let kept = Kept {
+        places: visits.places_from(PlaceNumber(0)).map(|(_, place)| place.clone()).collect(),
+        visits: vec![(key(1), visits.visit(key(1)).expect("said").clone())],
+        ..Kept::default()
+    };
+    let ward: WardId = "thx".parse().expect("valid");
+    let place = PlaceName::parse("Thoraxkirurgi").expect("a place");
+    let named = Rules { map: Map::new([(place, ward.clone())].into(), BTreeSet::new()), ..rules(true) };
+    assert_eq!(Visits::new(named.under(&one), kept).counts()[&ward].occupied, 1);
+
+    visits.forget();
+    visits.hide_under(&other);
+    visits.say(key(2), None, &said(Act::Admit, 3, "Thoraxkirurgi"), Time(3 * HOUR));
+    assert_ne!(visits.unmapped(9)[0].0, *name);
+}
