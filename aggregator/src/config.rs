@@ -161,6 +161,11 @@ impl Config {
         Config::from_document(&Document::read(file)?, file.parent().unwrap_or(Path::new("")))
     }
 
+    /// Checks the text of a config; `file` is what errors call it and what relative paths are relative to.
+    pub fn parse(file: &Path, text: &str) -> Result<Config, DocumentError> {
+        Config::from_document(&Document::of(file, text), file.parent().unwrap_or(Path::new("")))
+    }
+
     /// Checks a config whose relative paths are relative to `base`.
     fn from_document(document: &Document, base: &Path) -> Result<Config, DocumentError> {
         let mut file: Written = document.parse()?;

@@ -190,14 +190,7 @@ impl<R: DeserializeOwned + Clone> Search<R> {
                 (Answer::Unchanged, _) => return Err(failed(HttpFault::Status(304))),
                 (Answer::Body(body, tag), _) => (body, tag),
             };
-            let bundle: Bundle<R> = serde_json::from_slice(&body).map_err(|e| FhirFault::NotFhir {
-                search,
-                line: e.line(),
-                column: e.column(),
-            })?;
-            if bundle.resource_type != "Bundle" {
-                return Err(FhirFault::NoBundle { search });
-            }
+            let bundle: Bundle<R> = page_of(search, &body)?;
             found.extend(bundle.entry.into_iter().filter_map(|entry| entry.resource));
             let Some(next) = bundle.link.into_iter().find(|link| link.relation == "next") else {
                 if page == 1 {
@@ -209,6 +202,32 @@ impl<R: DeserializeOwned + Clone> Search<R> {
         }
         Err(FhirFault::TooManyPages { search, most })
     }
+}
+
+/// One page of a search.
+fn page_of<R: DeserializeOwned>(search: &'static str, body: &[u8]) -> Result<Bundle<R>, FhirFault> {
+    // serde_json's messages may quote what they found; the place is enough.
+    let bundle: Bundle<R> =
+        serde_json::from_slice(body).map_err(|e| FhirFault::NotFhir { search, line: e.line(), column: e.column() })?;
+    if bundle.resource_type == "Bundle" { Ok(bundle) } else { Err(FhirFault::NoBundle { search }) }
+}
+
+/// Counts one page of each search: everything between the server's bytes and the observation, for the fuzzer, which
+/// has no server.
+#[doc(hidden)]
+pub fn count_pages(
+    counting: &Counting,
+    locations: &[u8],
+    encounters: &[u8],
+    base: &str,
+    now: Time,
+) -> Result<Observation, FhirFault> {
+    fn resources<R>(bundle: Bundle<R>) -> Vec<R> {
+        bundle.entry.into_iter().filter_map(|entry| entry.resource).collect()
+    }
+    let locations: Vec<Location> = resources(page_of("Location", locations)?);
+    let encounters: Vec<Encounter> = resources(page_of("Encounter", encounters)?);
+    Ok(census::count(counting, &locations, &encounters, base, now))
 }
 
 /// The address of the next page, if it is on the same server.

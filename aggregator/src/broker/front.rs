@@ -19,6 +19,8 @@ mod connect;
 pub mod counts;
 pub mod denial;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub(super) mod house;
 mod inspector;
 pub mod logins;
