@@ -13,10 +13,12 @@
 //! | [`truth`] | patients, beds and what happens to them; where each was after each message |
 //! | [`sender`] | messages as bytes, in one system's habits |
 //! | [`line`] | what a line does to them: repeats, reorders inside a visit, replays, loses |
+//! | [`mllp`] | a sender's end of a connection |
 //! | [`receiver`] | the agent's own path from bytes to counts, without sockets and disk |
 
 pub mod arrived;
 pub mod line;
+pub mod mllp;
 pub mod receiver;
 pub mod sender;
 pub mod truth;

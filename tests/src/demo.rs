@@ -1,7 +1,8 @@
 //! The demo: the whole country on one machine, for people to look at.
 //!
 //! In: the command line. Out: a centre that serves, one real agent a hospital, and lines or a live table that say what
-//! goes on. The numbers are simulated ([`simulated`]) or recorded ([`recorded`]), and it says which.
+//! goes on. The numbers are simulated ([`simulated`]) or recorded ([`recorded`]), and it says which. Or it sends recorded messages
+//! to an agent's listener ([`adt_files`]).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -15,6 +16,7 @@ use crate::centre::{Centre, CentreError};
 use crate::hospital::HospitalError;
 use crate::replay::ReplayError;
 
+mod adt_files;
 mod recorded;
 mod simulated;
 pub mod table;
@@ -51,6 +53,10 @@ pub struct Options {
     /// Hold the feed against official.csv; exit 0 only when every hour and region that both have agrees.
     #[arg(long, requires = "replay")]
     verify: bool,
+    /// Send recorded HL7 messages to an agent instead: one a file, at any depth; exit 0 only when each was answered and
+    /// nothing but ADT changed a count.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["replay", "hospitals", "http", "mqtt"])]
+    adt_files: Option<PathBuf>,
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -96,6 +102,15 @@ pub enum DemoError {
     /// `--verify` without anything to hold against.
     #[error("{}: there is no official.csv to verify against", .0.display())]
     NothingOfficial(PathBuf),
+    /// A socket or task of `--adt-files`.
+    #[error("the listener: {reason}")]
+    Socket {
+        /// What is wrong with it.
+        reason: io::Error,
+    },
+    /// `--adt-files`, and not all went as it should.
+    #[error("not every message was answered, or something else than ADT changed a count")]
+    AdtFiles,
     /// `--verify`, and the feed is not what it should be.
     #[error("the feed does not agree with the official totals")]
     Disagrees,
@@ -115,7 +130,8 @@ pub async fn run(options: Options) -> Result<(), DemoError> {
     let default = |port| SocketAddr::from(([127, 0, 0, 1], if options.verify { 0 } else { port }));
     let http = options.http.unwrap_or_else(|| default(8080));
     let mqtt = options.mqtt.unwrap_or_else(|| default(1883));
-    for (address, option) in [(http, "--http"), (mqtt, "--mqtt")] {
+    let ports = [(http, "--http"), (mqtt, "--mqtt")];
+    for (address, option) in ports.into_iter().filter(|_| options.adt_files.is_none()) {
         TcpListener::bind(address).map_err(|reason| DemoError::Port { address, option, reason })?;
     }
     // Removed with everything in it when it goes out of scope.
@@ -133,7 +149,9 @@ pub async fn run(options: Options) -> Result<(), DemoError> {
     let place = Place { http, mqtt, folder, kept: temporary.is_none() };
     let shutdown = CancellationToken::new();
     let watching = tokio::spawn(end(options.seconds.map(Duration::from_secs), shutdown.clone()));
-    let result = if let Some(recording) = &options.replay {
+    let result = if let Some(files) = &options.adt_files {
+        adt_files::run(files, &place, &shutdown).await
+    } else if let Some(recording) = &options.replay {
         recorded::run(recording, &place, options.verify, &shutdown).await
     } else {
         let (hospitals, seed) = (usize::from(options.hospitals), options.seed);

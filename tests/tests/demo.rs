@@ -166,3 +166,48 @@ fn a_difference_is_shown_and_fails() {
     assert!(text.contains("region 99: functional 13 in the feed, 13 officially; occupied 3 in the feed, 4"), "{text}");
     assert!(text.contains("1 different"), "{text}");
 }
+
+/// An ADT message of a visit: `trigger` puts it in KIR3.
+fn adt(trigger: &str, visit: &str) -> String {
+    let visit = if visit.is_empty() { String::new() } else { format!("{}{visit}", "|".repeat(16)) };
+    format!("MSH|^~\\&|A|B|C|D|20260408120000||{trigger}|M1|P|2.5\rEVN||20260408120000\rPV1|1|I|KIR3{visit}\r")
+}
+
+fn adt_files(folder: &Path) -> (Output, String) {
+    let output = demo(&["--adt-files", &folder.to_string_lossy()]).output().expect("the demo runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output, text)
+}
+
+#[test]
+fn every_file_of_a_folder_is_answered_and_only_adt_changes_a_count() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, bytes: &[u8]| {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        fs::write(file, bytes).expect("written");
+    };
+    put("1/admitted.hl7", adt("ADT^A01", "V1").as_bytes());
+    put("1/deep/er/elsewhere.hl7", adt("ADT^A01", "V2").replace('\r', "\n").as_bytes());
+    put("2-result.hl7", adt("ORU^R01", "V1").as_bytes());
+    put("3-nameless.hl7", adt("ADT^A01", "").as_bytes());
+    put("4-gone.hl7", adt("ADT^A03", "V1").as_bytes());
+    put("5-again.hl7", adt("ADT^A03", "V1").as_bytes());
+    put("6-empty", b"");
+    put("7-binary", &(0..=255).cycle().take(100_000).collect::<Vec<u8>>());
+    put("8-huge", &vec![b'x'; 3_000_000]);
+    put("9-framed.hl7", &[b"\x0b", adt("ADT^A01", "V3").as_bytes(), b"\x1c\r"].concat());
+    let (output, text) = adt_files(folder.path());
+    let last = text.lines().last().expect("a line");
+    assert!(output.status.success(), "{text}");
+    assert!(last.starts_with("10 messages: answered AA 6, AE 2, AR 2, not answered 0; by reason: taken 4,"), "{last}");
+    assert!(last.contains("duplicate 1, not-adt 1, no-visit 1, too-long 1, not-hl7"), "{last}");
+    assert!(last.ends_with("counts changed 4 times, 0 of them by what is no ADT"), "{last}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().expect("a folder").path().join("gone");
+    let (output, _) = adt_files(&folder);
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("gone"));
+}

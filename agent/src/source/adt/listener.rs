@@ -54,7 +54,7 @@ pub struct Limits {
 
 /// What every connection needs.
 #[derive(Debug)]
-pub(super) struct Door {
+pub struct Door {
     limits: Limits,
     habits: Habits,
     keeper: Handle,
@@ -65,18 +65,14 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(limits: Limits, habits: Habits, keeper: Handle, tally: tally::Shared, clock: Clock) -> Door {
+    /// What connections are held to, how their senders write, and who keeps what they say.
+    pub fn new(limits: Limits, habits: Habits, keeper: Handle, tally: tally::Shared, clock: Clock) -> Door {
         Door { limits, habits, keeper, tally, clock, hasher: RandomState::new(), answers: AtomicU64::new(1) }
     }
 }
 
 /// Accepts until shutdown; open connections end with it.
-pub(super) async fn serve(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    door: Arc<Door>,
-    shutdown: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, door: Arc<Door>, shutdown: CancellationToken) {
     let mut connections: JoinSet<IpAddr> = JoinSet::new();
     let mut by_address: HashMap<IpAddr, usize> = HashMap::new();
     loop {

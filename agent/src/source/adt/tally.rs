@@ -48,14 +48,15 @@ pub struct Tally {
 
 /// The tally as connections share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shared(Arc<Mutex<Tally>>);
+pub struct Shared(Arc<Mutex<Tally>>);
 
 impl Shared {
     pub(super) fn update(&self, change: impl FnOnce(&mut Tally)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(super) fn read(&self) -> Tally {
+    /// How it stands.
+    pub fn read(&self) -> Tally {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
