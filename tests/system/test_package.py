@@ -206,6 +206,7 @@ class Package(TestCase):
             shown = self.shown(unit, "ActiveState", "Type", "NRestarts", "StatusText", "UnitFileState")
             self.assertEqual((shown["ActiveState"], shown["Type"], shown["NRestarts"]), ("active", "notify", "0"))
             self.assertEqual(shown["UnitFileState"], "enabled")
+            self.assertEqual(self.shown(unit, "WatchdogUSec")["WatchdogUSec"], "1min")
             verified = self.machine.ask(f"systemd-analyze verify --man=no /usr/lib/systemd/system/{unit}.service")
             self.assertEqual((verified.returncode, verified.stdout + verified.stderr), (0, ""))
             # Fails above 1.5.
@@ -216,6 +217,7 @@ class Package(TestCase):
             listed = self.sh(f"stat -c '%a %U' /var/lib/{unit} /etc/{unit}/*.key").splitlines()
             self.assertEqual(listed[0], f"700 {unit}")
             self.assertLessEqual(set(listed[1:]), {f"600 {unit}"})
+        self.assertEqual(self.shown(DAEMONS[1], "LimitNOFILE")["LimitNOFILE"], "65536")
         wait_for("status text", lambda: "every report is receipted" in self.shown(DAEMONS[0], "StatusText")["StatusText"])
         self.assertEqual(self.sh("stat -c '%a %U %G' /run/vardpuls-agent/status.sock").strip(),
                          "660 vardpuls-agent vardpuls-agent")
