@@ -1,11 +1,12 @@
 """693 HL7 v2 messages that others have written, one a file, to an agent's listener over a real socket: each is answered,
-and nothing but ADT changes a count. Beside it a folder in which hardly anything is a message."""
+and nothing but ADT changes a count; another reader reads the same fields, or the reason is known. Beside it a folder in which hardly anything is a message."""
 
+import os
 import re
 import subprocess
 import tarfile
 
-from testbed import BINARIES, DATA, TestCase
+from testbed import BINARIES, DATA, ROOT, TestCase
 
 LAST = re.compile(
     r"(?P<messages>\d+) messages: answered AA (?P<aa>\d+), AE (?P<ae>\d+), AR (?P<ar>\d+)"
@@ -27,10 +28,24 @@ class Adt(TestCase):
         reasons = dict(part.rsplit(" ", 1) for part in found["reasons"].split(", "))
         return done.returncode, numbers, {reason: int(number) for reason, number in reasons.items()}
 
-    def test_recorded_messages(self):
+    def unpack(self):
         with tarfile.open(DATA / "hl7v2_adt" / "adt.tar.xz") as archive:
             archive.extractall(self.folder / "messages", filter="data")
-        files = [path for path in (self.folder / "messages").rglob("*") if path.is_file()]
+        return [path for path in (self.folder / "messages").rglob("*") if path.is_file()]
+
+    def test_another_reader(self):
+        self.unpack()
+        done = subprocess.run(
+            ["cargo", "test", "--locked", "-p", "vardpuls-tests", "--test", "hl7_oracle", "--", "--include-ignored", "--nocapture"],
+            cwd=ROOT, env=os.environ | {"VARDPULS_ADT": str(self.folder / "messages")}, capture_output=True, text=True, timeout=1800,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        said = re.search(r"693 messages: .*", done.stdout)
+        self.assertTrue(said, done.stdout)
+        print(f"\n      {said.group()}")
+
+    def test_recorded_messages(self):
+        files = self.unpack()
         status, numbers, reasons = self.send(self.folder / "messages")
         self.assertEqual(status, 0)
         self.assertEqual(numbers["messages"], len(files))
