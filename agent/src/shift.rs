@@ -5,7 +5,7 @@
 //! bytes under the outbox's next position, and the publisher hears of it. Stopping goes the way of
 //! the data: sources first, then a last report if something is unsent, then the publisher's goodbye.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use tracing::{debug, error, info, warn};
 use vardpuls_service::event::Event;
 use vardpuls_service::vitals::{Pulse, Vitals};
 use vardpuls_shared::clock::{Clock, Time};
+use vardpuls_shared::hospital::WardId;
 use vardpuls_shared::report::Position;
 
 use crate::census::{Census, Snapshot};
@@ -25,7 +26,7 @@ use crate::outbox;
 use crate::publisher::Publisher;
 use crate::reporter::{Decision, Reporter};
 use crate::signer::Signer;
-use crate::source::{self, SourceEvent};
+use crate::source::{self, CellFault, SourceEvent};
 use crate::status::{Board, LastReport};
 
 /// How long everything may take after the word to stop.
@@ -132,6 +133,8 @@ struct Desk<'a> {
     /// Sources that were not heard from yet, and until when to wait for them.
     unheard: BTreeSet<String>,
     patience: Instant,
+    /// What each source last spoiled: a fault is logged once, until it changes or is gone.
+    spoiled: BTreeMap<String, BTreeMap<WardId, CellFault>>,
     /// Not before this, after a report could not be kept.
     hold: Option<Instant>,
     pulse: Pulse,
@@ -147,6 +150,7 @@ impl<'a> Desk<'a> {
             appended,
             unheard: config.sources.iter().map(|s| s.name.clone()).collect(),
             patience: Instant::now() + FIRST_ROUND,
+            spoiled: BTreeMap::new(),
             hold: None,
             pulse: shift.vitals.part("making reports", STALLED),
         }
@@ -186,7 +190,8 @@ impl<'a> Desk<'a> {
             Ok(observation) => {
                 let (wards, spoiled) = (observation.wards.len(), observation.spoiled.len());
                 debug!(%hospital, source = event.source, wards, spoiled, "source read");
-                for (ward, fault) in &observation.spoiled {
+                let told = self.spoiled.insert(event.source.clone(), observation.spoiled.clone()).unwrap_or_default();
+                for (ward, fault) in observation.spoiled.iter().filter(|&(ward, fault)| told.get(ward) != Some(fault)) {
                     warn!(name: Event::WardNotVouchedFor.name(), %hospital, source = event.source, %ward, reason = %fault,
                         "ward not vouched for");
                 }

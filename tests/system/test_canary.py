@@ -424,6 +424,8 @@ class Canary(TestCase):
         self.assertEqual(self.centre.stop(), 0)
         wait_for("the broker's file", lambda: (self.folder / "mosquitto/mosquitto.db").exists(), 30, self.broker)
         self.broker.stop()
+        said = [line for line in self.running.log().splitlines() if "not vouched" in line and 'source="json-wrong"' in line]
+        self.assertEqual(len(said), 2, "a fault that stays is told once after each start")
         self.search_payloads()
         self.search_files()
         self.assertGreater(self.searched, 1_000_000, "little was searched")
