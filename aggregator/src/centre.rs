@@ -8,6 +8,8 @@
 //! has, and so what was taken in is merged, committed and receipted before the goodbye. Whatever is
 //! not done by the deadline is cut; nothing acknowledged depends on it.
 
+mod beside;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use vardpuls_shared::alert::Status;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::key::{PublicKey, SigningKey};
 
+use self::beside::{Telling, follow, prune};
 use crate::alert::alarms::Alarms;
 use crate::alert::book::Book;
 use crate::alert::standing::Standing;
@@ -44,12 +47,10 @@ use crate::metrics::Metrics;
 use crate::mishaps::Mishaps;
 use crate::nation::Nation;
 use crate::operators::Followed;
-use crate::publish::{Outgoing, Publisher};
+use crate::publish::ends::Ends;
+use crate::publish::{Outgoing, Publisher, place};
 use crate::readiness::Readiness;
 use crate::rebuild::rebuild;
-use crate::receivers::back_off::BackOff;
-use crate::receivers::counts::ReceiverMetrics;
-use crate::receivers::delivery::Delivery;
 use crate::receivers::{self, Receiver, ReceiverError};
 use crate::rules_file::RulesFile;
 use crate::store::{Store, StoreError};
@@ -70,9 +71,6 @@ const ORDERS: usize = 64;
 
 /// How often the enrolment folder is read without a notification.
 const ENROLMENT_SCAN: Duration = Duration::from_secs(5);
-
-/// How often what the store need not keep is removed.
-const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 /// A part that does not come round for so long hangs.
 const STALLED: Duration = Duration::from_mins(2);
@@ -140,6 +138,7 @@ struct Parts {
     receivers: Vec<Receiver>,
     live: Live,
     alarms: Alarms,
+    ends: Ends,
     http: TcpListener,
     broker: Broker,
 }
@@ -187,18 +186,19 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
     let registry = enrolments.registry().load_full();
     let mut live = Live::new(nation, &registry, config.feed.clock_tolerance);
     let now = clock.now();
-    rebuild(&mut live, &store, &registry, now).await?;
+    let seen = rebuild(&mut live, &store, &registry, now).await?;
     // The time makes numbers grow over restarts.
     let view = Arc::new(ArcSwap::from_pointee(View::of(&live, now.0, now)));
     live.take_dirty();
     let book = reopen(&store).await?;
+    let ends = place::ends(&store, book.number()).await?;
     let in_force = rules.rules().borrow().clone();
     let standing = Arc::new(ArcSwap::from_pointee(Standing::of(&book, in_force.clone())));
     let status = match config.alerts.status {
         AlertStatus::Actual => Status::Actual,
         AlertStatus::Test => Status::Test,
     };
-    let alarms = Alarms::new(in_force, book, &store.marks().await?, status, &live, now);
+    let alarms = Alarms::new(in_force, book, &store.marks().await?, status, &live, (seen, now));
     let metrics = Arc::new(Metrics::new());
     let broker = broker::prepare(&config.broker, clock.clone(), metrics.front.clone()).await?;
     let readiness = Arc::new(Readiness::default());
@@ -217,7 +217,7 @@ pub async fn bind(config: Config, clock: Clock) -> Result<Centre, StartError> {
         config,
         clock,
         key,
-        parts: Parts { enrolments, operators, rules, receivers, live, alarms, http, broker },
+        parts: Parts { enrolments, operators, rules, receivers, live, alarms, ends, http, broker },
     })
 }
 
@@ -249,23 +249,22 @@ impl Centre {
 
     /// Starts every part.
     fn start(self, shutdown: &CancellationToken) -> Result<Running, RunError> {
-        let Centre { view, standing, store, metrics, readiness, vitals, config, clock, key, .. } = self;
-        let Parts { enrolments, operators, rules, receivers, live, alarms, http, broker } = self.parts;
+        let Centre { view, standing, store, metrics, readiness, vitals, config, clock, key, public_key, .. } = self;
+        let Parts { enrolments, operators, rules, receivers, live, alarms, ends, http, broker } = self.parts;
         readiness.set_rebuilt();
         metrics.set_hospitals(&live.coverage());
         let queue = Arc::new(IngestQueue::new(config.ingest.queue));
         let intake = Arc::new(Intake::new(metrics.clone()));
-        let outgoing = Arc::new(Outgoing::new(&standing.load()));
+        let outgoing = Arc::new(Outgoing::new(&standing.load(), ends));
         let (events, _) = broadcast::channel::<Change>(EVENTS);
         let (journaled, durable) = watch::channel(standing.load().number);
         let (orders, orders_in) = mpsc::channel(ORDERS);
         let mishaps = Arc::new(Mishaps::default());
         let (inbox_in, inbox) = mpsc::channel(INBOX);
-        let (registry, changes) = (enrolments.registry(), enrolments.changes());
 
         let verifiers = Verifiers {
             queue: queue.clone(),
-            registry,
+            registry: enrolments.registry(),
             live: inbox_in,
             intake: intake.clone(),
             mishaps: mishaps.clone(),
@@ -275,7 +274,7 @@ impl Centre {
         let keeper = Keeper {
             live,
             inbox,
-            registry: changes,
+            registry: enrolments.changes(),
             clock: clock.clone(),
             intake: intake.clone(),
             outgoing: outgoing.clone(),
@@ -309,14 +308,14 @@ impl Centre {
             outgoing: outgoing.clone(),
             view: view.clone(),
             metrics: metrics.clone(),
+            json: config.feed.json,
             readiness: readiness.clone(),
             pulse: vitals.part("the way to the broker", STALLED),
         };
         let (client, connection) = Connection::new(broker.options, parts);
-        let public_key = key.public();
+        let said = outgoing.place();
         let publisher = Publisher { outgoing, client, key, json: config.feed.json, metrics: metrics.clone() };
         let counts = metrics.receivers.clone();
-        let (notice, clock_too) = (config.http.notice, clock.clone());
         let state = HttpState {
             view,
             standing: standing.clone(),
@@ -327,8 +326,8 @@ impl Centre {
             metrics,
             readiness,
             public_key,
-            clock: clock_too,
-            notice,
+            clock: clock.clone(),
+            notice: config.http.notice,
         };
 
         verifiers.start().map_err(RunError::Threads)?;
@@ -346,46 +345,12 @@ impl Centre {
         }
         let telling = Telling { store: store.clone(), durable, standing, clock: clock.clone(), counts };
         telling.spawn(receivers, &mut beside, shutdown);
+        follow(&mut beside, place::keep(store.clone(), said, shutdown.clone()));
         follow(&mut beside, rules.watch(RULES_SCAN, shutdown.clone()));
         follow(&mut beside, operators.watch(OPERATORS_SCAN, shutdown.clone()));
         follow(&mut beside, enrolments.watch(ENROLMENT_SCAN, shutdown.clone()));
         beside.spawn(prune(store.clone(), clock, shutdown.clone()));
         Ok(Running { queue, line, beside, store, _front: broker.front })
-    }
-}
-
-/// Starts something that ends only with the shutdown.
-fn follow(beside: &mut JoinSet<Result<(), RunError>>, work: impl Future<Output = ()> + Send + 'static) {
-    beside.spawn(async move {
-        work.await;
-        Ok(())
-    });
-}
-
-/// What every receiver's task shares.
-struct Telling {
-    store: Store,
-    durable: watch::Receiver<u64>,
-    standing: Arc<ArcSwap<Standing>>,
-    clock: Clock,
-    counts: ReceiverMetrics,
-}
-
-impl Telling {
-    /// A task for each receiver, so that a dead one delays no other.
-    fn spawn(self, receivers: Vec<Receiver>, beside: &mut JoinSet<Result<(), RunError>>, shutdown: &CancellationToken) {
-        for receiver in receivers {
-            let delivery = Delivery {
-                counts: self.counts.of(&receiver.name),
-                receiver,
-                store: self.store.clone(),
-                committed: self.durable.clone(),
-                standing: self.standing.clone(),
-                clock: self.clock.clone(),
-                back_off: BackOff::default(),
-            };
-            follow(beside, delivery.run(shutdown.clone()));
-        }
     }
 }
 
@@ -425,31 +390,5 @@ impl Running {
         drop((self.line, self.beside));
         self.store.close().await;
         ended
-    }
-}
-
-/// Removes now and then what the store need not keep.
-async fn prune(store: Store, clock: Clock, shutdown: CancellationToken) -> Result<(), RunError> {
-    let mut due = tokio::time::interval(PRUNE_EVERY);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = due.tick() => {}
-        }
-        match store.prune(clock.now()).await {
-            Ok(pruned) if pruned.reports + pruned.samples > 0 => {
-                tracing::info!(
-                    name: Event::StorePruned.name(),
-                    reports = pruned.reports,
-                    samples = pruned.samples,
-                    "removed what is older than the config keeps"
-                );
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(name: Event::StoreNotPruned.name(), %error,
-                    "nothing was removed from the store; trying again in {PRUNE_EVERY:?}");
-            }
-        }
     }
 }

@@ -4,8 +4,8 @@
 //! each CONNACK it subscribes and lets every feed and alert be published again, because neither a
 //! session nor retained messages can be relied on. Lost connections are made again, with growing pauses.
 //!
-//! Of alert topics it looks only at what the broker has retained, so that a broker that slept through
-//! the end of an alarm does not keep its ghost; our own publications come back on them.
+//! Of alert topics it looks at what the broker has retained, so that a broker that slept through the end
+//! of an alarm does not keep its ghost; and at ends of alarms, which come back on them once the broker has them.
 //!
 //! A PUBACK to an agent proves nothing, and is left to the client library: the agent waits for a
 //! receipt.
@@ -21,7 +21,9 @@ use rumqttc::{
 use tokio_util::sync::CancellationToken;
 use vardpuls_service::event::Event;
 use vardpuls_service::vitals::Pulse;
+use vardpuls_shared::alert::Alert;
 use vardpuls_shared::clock::Clock;
+use vardpuls_shared::signed::{Envelope, Kind};
 use vardpuls_shared::topic::{CENTRE_SUBSCRIPTIONS, Topic};
 
 use crate::ingest::{IngestQueue, Message};
@@ -55,6 +57,8 @@ pub struct Parts {
     pub view: Arc<ArcSwap<View>>,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether the JSON twin is published.
+    pub json: bool,
     /// Told whether the broker answers.
     pub readiness: Arc<Readiness>,
     /// Shows that it moves.
@@ -138,8 +142,12 @@ impl Connection {
             Topic::Roster(_) if publish.payload.is_empty() => return, // a cleared retained roster
             Topic::Roster(_) => self.parts.metrics.count_message("roster"),
             Topic::Alert(_) | Topic::JsonAlert(_) => {
-                if publish.retain && !publish.payload.is_empty() {
+                if publish.payload.is_empty() {
+                    // A cleared one.
+                } else if publish.retain {
                     self.parts.outgoing.found(topic);
+                } else {
+                    self.came_back(&topic, &publish.payload);
                 }
                 return;
             }
@@ -154,6 +162,23 @@ impl Connection {
                 shed,
                 "the ingest queue was full; each hospital's newest report is kept, the others come again"
             );
+        }
+    }
+    /// Our own words about an alarm, as everybody hears them. Of the two forms the last one counts.
+    fn came_back(&self, topic: &Topic, payload: &[u8]) {
+        let number = match topic {
+            Topic::JsonAlert(alarm) if self.parts.json && self.parts.outgoing.awaits(alarm) => {
+                serde_json::from_slice::<Alert>(payload).ok().map(|alert| (alarm, alert.number))
+            }
+            Topic::Alert(alarm) if !self.parts.json && self.parts.outgoing.awaits(alarm) => {
+                let alert = Envelope::open(Kind::Alert, payload).ok();
+                let alert = alert.and_then(|envelope| Alert::decode(envelope.unverified_payload()).ok());
+                alert.map(|alert| (alarm, alert.number))
+            }
+            _ => None,
+        };
+        if let Some((alarm, number)) = number {
+            self.parts.outgoing.taken(alarm, number);
         }
     }
 }

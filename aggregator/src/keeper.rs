@@ -167,7 +167,7 @@ impl Keeper {
                 Err(declined) => drop(reply.send(Err(declined))),
             }
         }
-        let News { entries, marks } = self.alarms.take_news();
+        let News { entries, marks } = self.alarms.take_news(&self.live);
         if entries.is_empty() && marks.is_empty() && replies.is_empty() {
             return;
         }

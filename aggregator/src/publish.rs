@@ -1,10 +1,13 @@
 //! What goes out over MQTT: receipts, alerts and feeds, signed here, in a task of its own.
 //!
 //! In: what waits ([`Outgoing`]). Out: at least once, one at a time into the connection's bounded
-//! channel; feeds and the alerts that stand are retained. Of an alarm that is over, those who listen
-//! hear the end, and those who come later find nothing.
+//! channel; feeds and the alerts that stand are retained. The end of an alarm is retained for a minute, so that
+//! those who listen hear it, also over a lost connection, and those who come later find nothing. It is said
+//! again until the broker has it, also after a crash.
 
+pub mod ends;
 mod outgoing;
+pub mod place;
 
 use std::sync::Arc;
 
@@ -79,11 +82,15 @@ impl Publisher {
         Ok(true)
     }
 
-    /// An alarm that is over or hidden: its last state for those who listen, then nothing.
+    /// An alarm that is over or hidden: its last state, which the broker keeps until it is a ghost.
     async fn over(&self, alert: &Alert) -> Result<bool, ClientError> {
-        for (topic, payload) in self.messages(alert) {
-            self.send(&topic, false, payload).await?;
-            self.send(&topic, true, Vec::new()).await?;
+        let messages = self.messages(alert);
+        if messages.is_empty() {
+            // Nothing goes out that could come back.
+            self.outgoing.taken(&alert.id, alert.number);
+        }
+        for (topic, payload) in messages {
+            self.send(&topic, true, payload).await?;
         }
         self.metrics.alert_published.inc();
         Ok(true)

@@ -14,10 +14,12 @@ use crate::merge::KEPT;
 use crate::store::{Store, StoreError};
 use crate::verify::{Refused, VerifiedReport, VerifiedRoster};
 
-/// Replays the store into an empty picture.
-pub async fn rebuild(live: &mut Live, store: &Store, registry: &Registry, now: Time) -> Result<(), StoreError> {
+/// Replays the store into an empty picture. Returns when a report was last received: until then, at the
+/// least, somebody looked at the picture.
+pub async fn rebuild(live: &mut Live, store: &Store, registry: &Registry, now: Time) -> Result<Time, StoreError> {
     let rosters = store.rosters().await?;
     let reports = store.newest(u32::try_from(KEPT).expect("a small number")).await?;
+    let seen = reports.iter().map(|report| report.received_at).max().unwrap_or(now);
     let rosters = verify_all(&rosters, |stored| VerifiedRoster::from_store(registry, stored));
     let reports = verify_all(&reports, |stored| VerifiedReport::from_store(registry, stored));
     let (mut merged, mut left_out) = (0u64, 0u64);
@@ -39,7 +41,7 @@ pub async fn rebuild(live: &mut Live, store: &Store, registry: &Registry, now: T
     live.expire(now);
     tracing::info!(name: Event::PictureRebuilt.name(), reports = merged, left_out,
         "the live picture stands again as the store has it");
-    Ok(())
+    Ok(seen)
 }
 
 /// Verifies on all cores; the results are in the order of the input.

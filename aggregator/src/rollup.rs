@@ -40,7 +40,7 @@ impl Default for Contribution {
 }
 
 /// A set of care types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CareSet(u32);
 
 impl CareSet {
@@ -109,6 +109,17 @@ impl Contribution {
     /// Whether the hospital's newest report may be relied on.
     pub fn state(&self) -> Freshness {
         self.state
+    }
+
+    /// The hospital alone, as a scope's coverage.
+    pub fn coverage(&self) -> Coverage {
+        let is = |state| u32::from(self.state == state);
+        Coverage {
+            hospitals: 1,
+            fresh: is(Freshness::Fresh),
+            stale: is(Freshness::Stale),
+            unknown: is(Freshness::Unknown),
+        }
     }
 
     /// The hospital alone, as a scope.

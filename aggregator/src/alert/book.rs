@@ -159,6 +159,7 @@ impl Book {
                 self.alarms.get_mut(alarm)?.suppressed_by = Some(suppressed_by.clone());
             }
             Act::Released { alarm } => self.alarms.get_mut(alarm)?.suppressed_by = None,
+            Act::Moved { alarm, region } => self.alarms.get_mut(alarm)?.raised.region = Some(region.clone()),
             Act::Shelved { point, until } => drop(self.shelved.insert(point.clone(), *until)),
             Act::Unshelved { point } => drop(self.shelved.remove(point)),
             Act::RemovedFromService { point } => drop(self.out_of_service.insert(point.clone())),

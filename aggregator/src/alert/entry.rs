@@ -209,6 +209,13 @@ pub enum Act {
         /// Which alarm.
         alarm: AlertId,
     },
+    /// Its hospital lies in another region now.
+    Moved {
+        /// Which alarm.
+        alarm: AlertId,
+        /// Where to.
+        region: RegionCode,
+    },
     /// Set aside for a time.
     Shelved {
         /// What.
@@ -269,7 +276,8 @@ impl Act {
             | Act::Acknowledged { alarm }
             | Act::Commented { alarm }
             | Act::Suppressed { alarm, .. }
-            | Act::Released { alarm } => Some(alarm),
+            | Act::Released { alarm }
+            | Act::Moved { alarm, .. } => Some(alarm),
             _ => None,
         }
     }

@@ -66,6 +66,22 @@ impl Point {
         }
     }
 
+    /// Whether it neither stands nor waits: only a value that raises can change it.
+    pub fn is_at_rest(&self) -> bool {
+        !self.active && self.raise_since.is_none()
+    }
+
+    /// Whether [`Point::judge`] would leave it as it is, whatever the time and whatever is expected.
+    pub fn is_unmoved_by(&self, rule: &Rule, seen: &Observation) -> bool {
+        if !self.active {
+            return self.is_at_rest() && seen.value.is_none_or(|value| !rule.raises(value));
+        }
+        let known = seen.value.filter(|_| seen.missing == 0 || seen.missing == self.missing);
+        self.clear_since.is_none()
+            && (self.missing == 0 || seen.missing != 0)
+            && known.is_none_or(|value| !rule.clears(value, seen.staffed))
+    }
+
     fn judge_raise(
         &mut self,
         rule: &Rule,
@@ -116,6 +132,13 @@ impl Point {
         }
         *self = Point { cleared_at: rule.outlook.map(|_| now), ..Point::default() };
         Some(Change::Cleared)
+    }
+
+    /// Nobody looked between `from` and `to`: what was running stood still.
+    pub fn stood_still(&mut self, from: Time, to: Time) {
+        for since in [&mut self.raise_since, &mut self.dip_since, &mut self.clear_since].into_iter().flatten() {
+            *since = since.plus(to.since(from.max(*since)));
+        }
     }
 
     /// When time alone could change it next.

@@ -3,7 +3,9 @@
 //! In: a document, or the built-in set. Out: [`Rules`] in which every name that a rule mentions is a
 //! rule of the set, and in which no rule waits for itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod ties;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::tz::TimeZone;
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use vardpuls_shared::clock::Time;
 
-use super::measure::Measure;
+use self::ties::Ties;
 use super::rule::Rule;
 use crate::config::document::{Document, DocumentError};
 
@@ -29,6 +31,8 @@ pub struct Rules {
     all: Vec<Rule>,
     /// SHA-256 of the document, in hex.
     digest: String,
+    #[serde(skip)]
+    ties: Ties,
 }
 
 fn zone_name<S: serde::Serializer>(zone: &TimeZone, s: S) -> Result<S::Ok, S::Error> {
@@ -46,7 +50,7 @@ struct Written {
 
 impl Default for Rules {
     fn default() -> Self {
-        Rules { zone: TimeZone::UTC, all: Vec::new(), digest: String::new() }
+        Rules { zone: TimeZone::UTC, all: Vec::new(), digest: String::new(), ties: Ties::default() }
     }
 }
 
@@ -87,70 +91,10 @@ impl Rules {
                 return Err(document.wrong_from(at, key, format!("rule {:?}: {problem}", rule.name)));
             }
         }
-        let set = Rules { zone, all: rules, digest };
-        match set.fault() {
-            Some((rule, key, problem)) => Err(document.wrong_from(at[rule], key, problem)),
-            None => Ok(set),
+        if let Some((rule, key, problem)) = ties::fault(&rules) {
+            return Err(document.wrong_from(at[rule], key, problem));
         }
-    }
-
-    /// What is wrong between rules: which one, the key, the problem.
-    fn fault(&self) -> Option<(usize, &'static str, String)> {
-        let place: BTreeMap<&str, usize> = self.all.iter().zip(0..).map(|(rule, n)| (rule.name.as_str(), n)).collect();
-        for (n, rule) in self.all.iter().enumerate() {
-            for other in &rule.inhibited_by {
-                match place.get(other.as_str()) {
-                    None => {
-                        return Some((n, "inhibited-by", format!("rule {:?}: there is no rule {other:?}", rule.name)));
-                    }
-                    Some(&by) if self.all[by].scope < rule.scope => {
-                        let problem = format!(
-                            "rule {:?}: {other:?} is about a {} and says nothing about a whole {}",
-                            rule.name, self.all[by].scope, rule.scope
-                        );
-                        return Some((n, "inhibited-by", problem));
-                    }
-                    Some(_) => {}
-                }
-            }
-            if let Some(of) = &rule.of {
-                match place.get(of.as_str()) {
-                    None => return Some((n, "of", format!("rule {:?}: there is no rule {of:?}", rule.name))),
-                    Some(&of) if self.all[of].scope >= rule.scope => {
-                        let problem = format!(
-                            "rule {:?}: it counts alarms below a {}, and {:?} is about a {}",
-                            rule.name, rule.scope, self.all[of].name, self.all[of].scope
-                        );
-                        return Some((n, "of", problem));
-                    }
-                    Some(_) => {}
-                }
-            }
-        }
-        self.inhibition_circle(&place)
-    }
-
-    /// Two alarms that silence each other would both be silent.
-    fn inhibition_circle(&self, place: &BTreeMap<&str, usize>) -> Option<(usize, &'static str, String)> {
-        for (start, rule) in self.all.iter().enumerate() {
-            let (mut seen, mut ahead) = (BTreeSet::new(), vec![start]);
-            while let Some(n) = ahead.pop() {
-                for by in &self.all[n].inhibited_by {
-                    let by = place[by.as_str()];
-                    if by == start {
-                        return Some((
-                            start,
-                            "inhibited-by",
-                            format!("rule {:?} silences itself by way of others", rule.name),
-                        ));
-                    }
-                    if seen.insert(by) {
-                        ahead.push(by);
-                    }
-                }
-            }
-        }
-        None
+        Ok(Rules { zone, ties: Ties::of(&rules), all: rules, digest })
     }
 
     /// The rules, in their order.
@@ -175,14 +119,32 @@ impl Rules {
 
     /// Where a rule stands.
     pub fn place(&self, name: &str) -> Option<usize> {
-        self.all.iter().position(|rule| rule.name == name)
+        self.ties.places.get(name).copied()
     }
 
-    /// Which rules count the alarms of the rule at `place`.
-    pub fn counting(&self, place: usize) -> impl Iterator<Item = usize> {
-        let name = self.all[place].name.as_str();
-        let counts = move |rule: &Rule| rule.measure == Measure::Children && rule.of.as_deref() == Some(name);
-        self.all.iter().enumerate().filter(move |(_, rule)| counts(rule)).map(|(n, _)| n)
+    /// The rule whose alarms the rule at `place` counts.
+    pub fn counted_by(&self, place: usize) -> Option<usize> {
+        self.ties.of[place]
+    }
+
+    /// The rules that count the alarms of the rule at `place`.
+    pub fn counting(&self, place: usize) -> &[usize] {
+        &self.ties.counting[place]
+    }
+
+    /// The rules that silence the rule at `place`, in its order.
+    pub fn silencers(&self, place: usize) -> &[usize] {
+        &self.ties.silencers[place]
+    }
+
+    /// Whether the rule at `place` silences any.
+    pub fn may_silence(&self, place: usize) -> bool {
+        self.ties.may_silence[place]
+    }
+
+    /// When the rule at `place` has its say where several change at once: after all that silence it.
+    pub fn turn(&self, place: usize) -> usize {
+        self.ties.turn[place]
     }
 
     /// SHA-256 of the document, in hex.

@@ -12,6 +12,7 @@ use super::*;
 use crate::alert::book::Book;
 use crate::alert::entry::{Act, Actor};
 use crate::config::StoreConfig;
+use crate::publish::ends::Ends;
 
 fn report(sequence: u64) -> Item {
     let report = StoredReport {
@@ -78,7 +79,7 @@ impl Rig {
             pulse: Vitals::default().part("the store", Duration::ZERO),
             intake: intake.clone(),
             store: store.clone(),
-            outgoing: Arc::new(Outgoing::new(&Standing::default())),
+            outgoing: Arc::new(Outgoing::new(&Standing::default(), Ends::default())),
             clock: Clock::standing_at(Time(1)),
             metrics,
             readiness: Arc::new(Readiness::default()),

@@ -64,9 +64,12 @@ impl<'a> HospitalSight<'a> {
     pub fn wards(&self) -> impl Iterator<Item = WardSight<'a>> {
         let fresh = self.is_fresh();
         self.hospital.standing().into_iter().flat_map(move |(report, known)| {
-            known.roster.wards.iter().map(move |ward| {
-                let found = report.wards.binary_search_by_key(&ward.index, |w| w.index).ok();
-                let counts = found.filter(|_| fresh).map(|at| &report.wards[at]);
+            known.roster.wards.iter().enumerate().map(move |(n, ward)| {
+                // A report that counts every ward has it at the roster's place.
+                let here = report.wards.get(n).filter(|w| w.index == ward.index);
+                let found =
+                    || report.wards.binary_search_by_key(&ward.index, |w| w.index).ok().map(|at| &report.wards[at]);
+                let counts = here.or_else(found).filter(|_| fresh);
                 WardSight { id: &ward.id, name: &ward.name, care: ward.care, counts }
             })
         })

@@ -7,17 +7,21 @@
 //!
 //! The alerts that the broker should have retained are known here, under one lock with what waits: a
 //! seeding after a connection cannot bring back an alarm that is just over, and nothing that stands is
-//! taken for a ghost.
+//! taken for a ghost. So are the ends that have not come back from it yet ([`Ends`]). The broker keeps every
+//! end for a while: whoever lost it together with us may come back later than we do.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use vardpuls_shared::alert::{Alert, AlertId};
 use vardpuls_shared::feed::Feed;
 use vardpuls_shared::receipt::Receipt;
 use vardpuls_shared::topic::{Scope, Topic};
 
+use super::ends::Ends;
 use crate::alert::entry::{Message, Said};
 use crate::alert::standing::Standing;
 use crate::view::View;
@@ -28,24 +32,40 @@ pub(super) const MAX_RECEIPTS: usize = 10_000;
 /// Retained alerts that may wait to be looked at; the rest is found after the next connection.
 const MAX_FOUND: usize = 10_000;
 
+/// How long the broker keeps an end.
+const LINGERS: Duration = Duration::from_mins(1);
+
 /// What waits to go out. Shared by the core, the committer, the connection and the publisher.
 #[derive(Debug)]
 pub struct Outgoing {
     waiting: Mutex<Waiting>,
     arrived: Notify,
+    /// The entry up to which the broker has every end.
+    place: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     receipts: VecDeque<Receipt>,
-    /// What is to be said of an alarm: that it stands, as `standing` has it, or its end.
-    alerts: BTreeMap<AlertId, Option<Arc<Alert>>>,
+    alerts: BTreeMap<AlertId, Due>,
+    /// Ends that the broker keeps for now, and until when.
+    lingering: VecDeque<(Instant, AlertId)>,
     /// Topics of retained alerts that the broker has shown.
     found: VecDeque<Topic>,
     feeds: BTreeMap<Scope, Content>,
     /// The alarms that receivers should see.
     standing: BTreeMap<AlertId, Arc<Alert>>,
+    ends: Ends,
     closed: bool,
+}
+
+/// What is to be said of an alarm.
+#[derive(Debug)]
+enum Due {
+    /// That it stands, as `standing` has it.
+    Stands,
+    /// Its end.
+    Over(Arc<Alert>),
 }
 
 /// What stands on a scope's topic.
@@ -61,7 +81,7 @@ pub(super) enum Next {
     Receipt(Receipt),
     /// An alarm stands.
     Alert(Arc<Alert>),
-    /// An alarm does not stand any more.
+    /// An alarm does not stand any more; once that has lingered it is a ghost.
     Over(Arc<Alert>),
     /// The broker keeps an alert that does not stand.
     Ghost(Topic),
@@ -70,11 +90,13 @@ pub(super) enum Next {
 }
 
 impl Outgoing {
-    /// Nothing waits, and these alarms stand.
-    pub fn new(standing: &Standing) -> Outgoing {
+    /// Nothing waits, these alarms stand, and these ends may not have been said.
+    pub fn new(standing: &Standing, ends: Ends) -> Outgoing {
         let visible = standing.alerts.iter().filter(|alert| alert.hidden.is_none());
         let standing = visible.map(|alert| (alert.id.clone(), alert.clone())).collect();
-        Outgoing { waiting: Mutex::new(Waiting { standing, ..Waiting::default() }), arrived: Notify::new() }
+        let (place, _) = watch::channel(ends.place());
+        let waiting = Waiting { standing, ends, ..Waiting::default() };
+        Outgoing { waiting: Mutex::new(waiting), arrived: Notify::new(), place }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -97,14 +119,15 @@ impl Outgoing {
     pub fn put_alert(&self, said: &Said) {
         let (id, alert) = (said.alert.id.clone(), Arc::new(said.alert.clone()));
         let mut waiting = self.lock();
+        waiting.ends.follow(said);
         match said.message {
             Message::Alert | Message::Update => {
                 waiting.standing.insert(id.clone(), alert);
-                waiting.alerts.insert(id, None);
+                waiting.alerts.insert(id, Due::Stands);
             }
             Message::Cancel => {
                 waiting.standing.remove(&id);
-                waiting.alerts.insert(id, Some(alert));
+                waiting.alerts.insert(id, Due::Over(alert));
             }
         }
         drop(waiting);
@@ -121,6 +144,25 @@ impl Outgoing {
         self.arrived.notify_one();
     }
 
+    /// Whether it matters that a change of this alarm comes back from the broker.
+    pub fn awaits(&self, alarm: &AlertId) -> bool {
+        self.lock().ends.has(alarm)
+    }
+
+    /// The broker has this change of an alarm, and so has whoever listens.
+    pub fn taken(&self, alarm: &AlertId, number: u64) {
+        let mut waiting = self.lock();
+        if waiting.ends.taken(alarm, number) {
+            let place = waiting.ends.place();
+            self.place.send_if_modified(|to| std::mem::replace(to, place) != place);
+        }
+    }
+
+    /// The entry up to which the broker has every end.
+    pub fn place(&self) -> watch::Receiver<u64> {
+        self.place.subscribe()
+    }
+
     /// Lets feeds wait, in the place of older ones of the same scopes.
     pub fn put_feeds(&self, feeds: impl IntoIterator<Item = (Scope, Arc<Feed>)>) {
         self.lock().feeds.extend(feeds.into_iter().map(|(scope, feed)| (scope, Content::Feed(feed))));
@@ -133,15 +175,14 @@ impl Outgoing {
         self.arrived.notify_one();
     }
 
-    /// Lets every feed and every alert that stands be published again, as after a connection: a broker
-    /// may have lost them.
+    /// Lets every feed, every alert that stands and every end on its way be published again, as after a
+    /// connection: a broker may have lost them.
     pub fn seed(&self, view: &View) {
         let mut waiting = self.lock();
         for (scope, feed) in view.feeds() {
             waiting.feeds.entry(scope).or_insert_with(|| Content::Feed(feed.clone()));
         }
-        let Waiting { standing, alerts, .. } = &mut *waiting;
-        alerts.extend(standing.keys().map(|id| (id.clone(), None)));
+        waiting.seed();
         drop(waiting);
         self.arrived.notify_one();
     }
@@ -152,28 +193,66 @@ impl Outgoing {
         self.arrived.notify_one();
     }
 
+    /// Lets what lingers linger no longer.
+    #[cfg(test)]
+    pub(super) fn let_ends_go(&self) {
+        let now = Instant::now();
+        self.lock().lingering.iter_mut().for_each(|(until, _)| *until = now);
+        self.arrived.notify_one();
+    }
+
     pub(super) async fn next(&self) -> Next {
         loop {
-            if let Some(next) = self.lock().pop() {
-                return next;
+            let lingers = {
+                let mut waiting = self.lock();
+                if let Some(next) = waiting.pop(Instant::now()) {
+                    return next;
+                }
+                waiting.lingering.front().map(|(until, _)| *until)
+            };
+            let forget = async {
+                match lingers {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.arrived.notified() => {}
+                () = forget => {}
             }
-            self.arrived.notified().await;
         }
     }
 }
 
 impl Waiting {
-    fn pop(&mut self) -> Option<Next> {
+    fn seed(&mut self) {
+        let Waiting { standing, alerts, ends, .. } = self;
+        alerts.extend(standing.keys().map(|id| (id.clone(), Due::Stands)));
+        alerts.extend(ends.iter().map(|(id, end)| (id.clone(), Due::Over(end.clone()))));
+    }
+
+    fn pop(&mut self, now: Instant) -> Option<Next> {
         if let Some(receipt) = self.receipts.pop_front() {
             return Some(Next::Receipt(receipt));
         }
-        if let Some((id, end)) = self.alerts.pop_first() {
-            let stands = || Next::Alert(self.standing.get(&id).expect("said to stand until its end is put").clone());
-            return Some(end.map_or_else(stands, Next::Over));
+        if let Some((id, due)) = self.alerts.pop_first() {
+            return Some(match due {
+                Due::Stands => Next::Alert(self.standing.get(&id).expect("said to stand until its end is put").clone()),
+                Due::Over(alert) => {
+                    self.lingering.push_back((now + LINGERS, id));
+                    Next::Over(alert)
+                }
+            });
+        }
+        while self.lingering.front().is_some_and(|(until, _)| *until <= now)
+            && let Some((_, id)) = self.lingering.pop_front()
+        {
+            self.found.extend([Topic::Alert(id.clone()), Topic::JsonAlert(id)]);
         }
         while let Some(topic) = self.found.pop_front() {
             if let Topic::Alert(id) | Topic::JsonAlert(id) = &topic
                 && !self.standing.contains_key(id)
+                && !self.lingering.iter().any(|(_, lingering)| lingering == id)
             {
                 return Some(Next::Ghost(topic));
             }
@@ -182,5 +261,72 @@ impl Waiting {
             return Some(Next::Feed(scope, content));
         }
         self.closed.then_some(Next::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::alert::book::Book;
+    use crate::alert::entry::{Act, Actor, Ending};
+    use vardpuls_shared::clock::Time;
+
+    /// A book in which an alarm was raised and has ended, and what was said of it.
+    fn over() -> (AlertId, Vec<Said>) {
+        let id: AlertId = "full.nation.1".parse().expect("valid");
+        let raised = json!({ "act": "raised", "alarm": id, "point": "full@nation", "value": 97.5,
+            "severity": "severe", "headline": "full", "response": "act", "measure": "occupancy", "unit": "%",
+            "name": "Sverige" });
+        let raised: Act = serde_json::from_value(raised).expect("an act");
+        let cleared = Act::Cleared { alarm: id.clone(), value: Some(80.0), ending: Ending::Condition };
+        let mut book = Book::default();
+        let said = [raised, cleared].map(|act| book.write(Time(1), Actor::Centre, act, None).said.expect("said"));
+        (id, said.to_vec())
+    }
+
+    #[test]
+    fn an_end_of_a_life_before_is_said_again_until_it_has_come_back_and_lingers() {
+        let (id, said) = over();
+        let mut ends = Ends::after(0);
+        for said in &said {
+            ends.follow(said);
+        }
+        assert_eq!(ends.place(), 1, "a restart begins before the end");
+        let outgoing = Outgoing::new(&Standing::default(), ends);
+        let place = outgoing.place();
+        let (mut waiting, now) = (outgoing.lock(), Instant::now());
+        waiting.seed();
+        assert!(matches!(waiting.pop(now), Some(Next::Over(alert)) if alert.number == 2));
+        // The broker shows it to us as well: it is no ghost yet.
+        waiting.found.push_back(Topic::Alert(id.clone()));
+        assert!(waiting.pop(now).is_none());
+        let later = now + LINGERS;
+        assert!(matches!(waiting.pop(later), Some(Next::Ghost(Topic::Alert(ghost))) if ghost == id));
+        assert!(matches!(waiting.pop(later), Some(Next::Ghost(Topic::JsonAlert(ghost))) if ghost == id));
+        drop(waiting);
+        // The raising comes back late: that is not the end.
+        outgoing.taken(&id, 1);
+        assert!(outgoing.awaits(&id));
+        outgoing.taken(&id, 2);
+        assert!(!outgoing.awaits(&id));
+        assert_eq!(*place.borrow(), 2);
+        outgoing.lock().seed();
+        assert!(outgoing.lock().pop(later).is_none(), "nothing is said twice");
+    }
+
+    #[test]
+    fn an_alarm_that_stands_again_has_no_end_on_its_way() {
+        let (id, said) = over();
+        let outgoing = Outgoing::new(&Standing::default(), Ends::default());
+        for said in &said {
+            outgoing.put_alert(said);
+        }
+        assert!(outgoing.awaits(&id));
+        outgoing.put_alert(&Said { message: Message::Alert, ..said[0].clone() });
+        assert!(!outgoing.awaits(&id));
+        outgoing.lock().seed();
+        assert!(matches!(outgoing.lock().pop(Instant::now()), Some(Next::Alert(_))));
     }
 }

@@ -12,6 +12,7 @@ use vardpuls_shared::alert::{AlertId, State};
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::signed::Envelope;
 
+use super::ends::Ends;
 use super::outgoing::MAX_RECEIPTS;
 use super::*;
 use crate::alert::book::Book;
@@ -41,7 +42,7 @@ fn receipt(epoch: u64) -> Receipt {
 
 #[tokio::test]
 async fn receipts_go_first_and_the_oldest_are_dropped() {
-    let outgoing = Outgoing::new(&Standing::default());
+    let outgoing = Outgoing::new(&Standing::default(), Ends::default());
     outgoing.clear(Scope::Nation);
     let dropped = outgoing.put_receipts((0..MAX_RECEIPTS as u64 + 3).map(receipt).collect());
     assert_eq!(dropped, 3);
@@ -53,7 +54,7 @@ async fn receipts_go_first_and_the_oldest_are_dropped() {
 
 #[tokio::test]
 async fn only_the_newest_feed_of_a_scope_waits() {
-    let outgoing = Outgoing::new(&Standing::default());
+    let outgoing = Outgoing::new(&Standing::default(), Ends::default());
     outgoing.clear(Scope::Region("01".parse().expect("valid")));
     outgoing.clear(Scope::Nation);
     outgoing.clear(Scope::Nation);
@@ -95,7 +96,7 @@ fn view() -> View {
 
 #[tokio::test]
 async fn alerts_go_between_receipts_and_feeds_and_the_newest_word_wins() {
-    let (mut book, outgoing) = (Book::default(), Outgoing::new(&Standing::default()));
+    let (mut book, outgoing) = (Book::default(), Outgoing::new(&Standing::default(), Ends::default()));
     outgoing.clear(Scope::Nation);
     outgoing.put_alert(&raise(&mut book, "a"));
     let newer = write(&mut book, Act::Acknowledged { alarm: alarm("a") }).expect("said");
@@ -116,7 +117,7 @@ async fn seeding_says_what_stands_now_and_nothing_that_is_over_or_hidden() {
         raise(&mut book, rule);
     }
     write(&mut book, Act::Shelved { point: "hidden@nation".parse().expect("valid"), until: Time(9) });
-    let outgoing = Outgoing::new(&standing(&book));
+    let outgoing = Outgoing::new(&standing(&book), Ends::default());
     outgoing.put_alert(&clear(&mut book, "over"));
     outgoing.seed(&view());
     assert!(matches!(outgoing.next().await, Next::Over(alert) if alert.id == alarm("over")), "the end is not lost");
@@ -128,7 +129,7 @@ async fn seeding_says_what_stands_now_and_nothing_that_is_over_or_hidden() {
 async fn a_ghost_is_what_does_not_stand_when_its_turn_comes() {
     let mut book = Book::default();
     raise(&mut book, "stands");
-    let outgoing = Outgoing::new(&standing(&book));
+    let outgoing = Outgoing::new(&standing(&book), Ends::default());
     for rule in ["stands", "ghost", "later"] {
         outgoing.found(Topic::Alert(alarm(rule)));
         outgoing.found(Topic::JsonAlert(alarm(rule)));
@@ -198,7 +199,7 @@ async fn a_broker_keeps_what_stands_and_neither_ends_nor_ghosts() {
 
     let mut book = Book::default();
     raise(&mut book, "stands");
-    let outgoing = Arc::new(Outgoing::new(&standing(&book)));
+    let outgoing = Arc::new(Outgoing::new(&standing(&book), Ends::default()));
     let (metrics, queue) = (Arc::new(Metrics::new()), Arc::new(IngestQueue::new(9)));
     let parts = Parts {
         clock: Clock::standing_at(Time(1)),
@@ -206,6 +207,7 @@ async fn a_broker_keeps_what_stands_and_neither_ends_nor_ghosts() {
         outgoing: outgoing.clone(),
         view: Arc::new(ArcSwap::from_pointee(view())),
         metrics: metrics.clone(),
+        json: true,
         readiness: Arc::new(Readiness::default()),
         pulse: Vitals::default().part("the way to the broker", Duration::ZERO),
     };
@@ -229,14 +231,22 @@ async fn a_broker_keeps_what_stands_and_neither_ends_nor_ghosts() {
 
     outgoing.put_alert(&clear(&mut book, "stands"));
     assert_eq!(read(&live.next(&signed("stands")).await).state, State::Closed);
-    assert_eq!(live.next(&signed("stands")).await, b"", "the broker forgets");
     let twin: Alert = serde_json::from_slice(&live.next(&json("stands")).await).expect("the twin");
     assert_eq!(twin.state, State::Closed);
-    assert_eq!(live.next(&json("stands")).await, b"");
+    while outgoing.awaits(&alarm("stands")) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(*outgoing.place().borrow(), 2, "it has come back");
 
     outgoing.put_alert(&raise(&mut book, "second"));
     assert_eq!(read(&live.next(&signed("second")).await).id, alarm("second"));
     let mut late = Reader::new("late", port, &ALERTS).await;
+    assert_eq!(read(&late.next(&signed("stands")).await).state, State::Closed, "for those who were away");
+    outgoing.let_ends_go();
+    for topic in [signed("stands"), json("stands")] {
+        assert_eq!(live.next(&topic).await, b"", "the broker forgets");
+    }
+    let mut late = Reader::new("later", port, &ALERTS).await;
     let (topic, payload) = late.heard.recv().await.expect("the broker lives");
     assert!(topic.ends_with("second.nation.1") && !payload.is_empty(), "all that is kept: {topic}");
 

@@ -1,15 +1,26 @@
 //! What happened at hospitals and is no figure: refused messages, equivocation. Counted over a time.
+//!
+//! It is remembered over a restart beside the points' marks, as `!<what>@hospital/<hospital>`, which no rule
+//! can be called. A mark is made at once where the journal grows, or else once a second: an attack must not
+//! make the store write for every message.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use vardpuls_shared::clock::Time;
+use vardpuls_shared::hospital::HospitalId;
+
+use super::Mark;
+use crate::live::Live;
 
 /// Kept of each hospital and kind: bursts within a second count as one line.
-const KEPT: usize = 1000;
+const KEPT: usize = 256;
+
+/// Between two marks of the same thing.
+const MARKED_EVERY: Duration = Duration::from_secs(1);
 
 /// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Incident {
     /// A message on the hospital's topics was refused.
     Refused,
@@ -17,11 +28,31 @@ pub enum Incident {
     Equivocation,
 }
 
+impl Incident {
+    const ALL: [Incident; 2] = [Incident::Refused, Incident::Equivocation];
+
+    fn name(self) -> &'static str {
+        match self {
+            Incident::Refused => "refused",
+            Incident::Equivocation => "equivocation",
+        }
+    }
+}
+
+/// When it happened, and how often then; the oldest first.
+type Times = VecDeque<(Time, u32)>;
+
 /// All that happened of late.
 #[derive(Debug, Default)]
 pub(super) struct Incidents {
-    by_hospital: HashMap<(usize, Incident), VecDeque<(Time, u32)>>,
+    by_hospital: HashMap<(usize, Incident), Times>,
     changed: Vec<usize>,
+    unmarked: BTreeSet<(usize, Incident)>,
+    marked: Time,
+}
+
+fn mark_name(hospital: &HospitalId, incident: Incident) -> String {
+    format!("!{}@hospital/{hospital}", incident.name())
 }
 
 impl Incidents {
@@ -32,10 +63,15 @@ impl Incidents {
             Some((at, n)) if now.since(*at) < Duration::from_secs(1) => *n = n.saturating_add(count),
             _ => times.push_back((now, count)),
         }
-        if times.len() > KEPT {
-            times.pop_front();
+        if times.len() > KEPT
+            && let Some((_, oldest)) = times.pop_front()
+            && let Some((_, next)) = times.front_mut()
+        {
+            // Better counted for a little too long than not at all.
+            *next = next.saturating_add(oldest);
         }
         self.changed.push(hospital);
+        self.unmarked.insert((hospital, incident));
     }
 
     /// How often within `over` until now, and when the oldest of them no longer counts.
@@ -52,6 +88,48 @@ impl Incidents {
         changed.sort_unstable();
         changed.dedup();
         changed
+    }
+
+    /// What is to be remembered of what happened since the last marks.
+    pub(super) fn take_marks(&mut self, at_once: bool, live: &Live, now: Time) -> Vec<Mark> {
+        if self.unmarked.is_empty() || !(at_once || now.since(self.marked) >= MARKED_EVERY || now < self.marked) {
+            return Vec::new();
+        }
+        self.marked = now;
+        let unmarked = std::mem::take(&mut self.unmarked);
+        let mark = |(hospital, incident)| {
+            let name = mark_name(live.hospital_at(hospital)?.id(), incident);
+            let times = self.by_hospital.get(&(hospital, incident))?;
+            Some((name, Some(serde_json::to_vec(times).expect("times and numbers have a JSON form"))))
+        };
+        unmarked.into_iter().filter_map(mark).collect()
+    }
+
+    /// Takes back what a mark remembers. False where it is none of ours, or nothing of it counts any more.
+    pub(super) fn recall(&mut self, name: &str, mark: &[u8], over: Duration, live: &Live, now: Time) -> bool {
+        let Some((what, hospital)) = name.strip_prefix('!').and_then(|name| name.split_once("@hospital/")) else {
+            return false;
+        };
+        let incident = Incident::ALL.into_iter().find(|incident| incident.name() == what);
+        let hospital = hospital.parse().ok().and_then(|id| live.hospital_index(&id));
+        let (Some(incident), Some(hospital), Ok(mut times)) =
+            (incident, hospital, serde_json::from_slice::<Times>(mark))
+        else {
+            return false;
+        };
+        times.retain(|(at, _)| now.since(*at) < over);
+        if times.is_empty() || live.hospital_at(hospital).is_none() {
+            return false;
+        }
+        self.by_hospital.insert((hospital, incident), times);
+        self.changed.push(hospital);
+        true
+    }
+
+    /// Forgets a hospital. Returns what its marks become.
+    pub(super) fn forget(&mut self, hospital: usize, id: &HospitalId) -> Vec<Mark> {
+        let had = Incident::ALL.into_iter().filter(|&of| self.by_hospital.remove(&(hospital, of)).is_some());
+        had.map(|incident| (mark_name(id, incident), None)).collect()
     }
 }
 

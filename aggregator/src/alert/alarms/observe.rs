@@ -9,38 +9,41 @@ use crate::alert::measure::{Measure, Reach};
 use crate::alert::point::Observation;
 use crate::alert::rule::Rule;
 use crate::live::Live;
-use crate::rollup::Missing;
+use crate::rollup::{CareSet, Missing};
 use crate::ward::{Sums, WardCounts};
+
+/// The sums that were taken last: rules of the same care types at a target lie side by side.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    of: Option<(Reach, u32, u32, CareSet)>,
+    sums: Sums,
+    missing: Missing,
+}
 
 impl Alarms {
     /// What a rule sees at a target now, before what is learned comes into it.
-    pub(super) fn observe(&self, at: At, live: &Live, now: Time) -> Option<Observation> {
+    pub(super) fn observe(&self, at: At, live: &Live, now: Time, taken: &mut Taken) -> Option<Observation> {
         let place = self.slots.rule(at);
         let (rule, cares) = (self.rules.at(place), self.cares[place]);
-        if rule.measure.of_beds() {
-            let (sums, missing) = match at {
-                At::Nation(_) => (live.nation_tally().sums(cares), live.nation_tally().missing(cares)),
-                At::Region(r, _) => {
-                    let tally = live.region_tally(r as usize);
-                    (tally.sums(cares), tally.missing(cares))
-                }
-                At::Hospital(h, _) => {
-                    let contribution = live.hospital_at(h as usize)?.contribution;
-                    (contribution.sums(cares), contribution.missing(cares))
-                }
-                At::Ward(h, w, _) => {
-                    let ward = live.hospital_at(h as usize)?.wards().nth(w as usize)?;
-                    (sums_of(ward.counts), Missing::default())
-                }
-            };
-            return Some(of_beds(rule, &sums, missing));
+        if !rule.measure.of_beds() {
+            return Some(Observation { value: self.not_of_beds(place, at, live, now), staffed: 0.0, missing: 0 });
         }
-        Some(Observation { value: self.not_of_beds(rule, at, live, now), staffed: 0.0, missing: 0 })
+        let of = match at {
+            At::Nation(_) => (Reach::Nation, 0, 0, cares),
+            At::Region(r, _) => (Reach::Region, r, 0, cares),
+            At::Hospital(h, _) => (Reach::Hospital, h, 0, cares),
+            At::Ward(h, w, _) => (Reach::Ward, h, w, cares),
+        };
+        if taken.of != Some(of) {
+            let (sums, missing) = sums_at(at, cares, live)?;
+            *taken = Taken { of: Some(of), sums, missing };
+        }
+        Some(of_beds(rule, &taken.sums, taken.missing))
     }
 
     /// What a rule measures at a target now, what is learned included.
     pub(super) fn value(&self, at: At, live: &Live, now: Time) -> Option<f64> {
-        let value = self.observe(at, live, now)?.value?;
+        let value = self.observe(at, live, now, &mut Taken::default())?.value?;
         let rule = self.rules.at(self.slots.rule(at));
         match &self.slots.get(at).past {
             Some(past) => past.measured(rule, now, self.rules.hour(now), value),
@@ -48,7 +51,8 @@ impl Alarms {
         }
     }
 
-    pub(super) fn not_of_beds(&self, rule: &Rule, at: At, live: &Live, now: Time) -> Option<f64> {
+    fn not_of_beds(&self, place: usize, at: At, live: &Live, now: Time) -> Option<f64> {
+        let rule = self.rules.at(place);
         let hospital = match at {
             At::Hospital(h, _) | At::Ward(h, ..) => Some(h as usize),
             At::Nation(_) | At::Region(..) => None,
@@ -57,7 +61,7 @@ impl Alarms {
             At::Nation(_) => live.nation_tally().coverage(),
             At::Region(r, _) => live.region_tally(r as usize).coverage(),
             At::Hospital(h, _) | At::Ward(h, ..) => {
-                live.hospital_at(h as usize).map(|sight| sight.contribution.tally().coverage()).unwrap_or_default()
+                live.hospital_at(h as usize).map(|sight| sight.contribution.coverage()).unwrap_or_default()
             }
         };
         match rule.measure {
@@ -74,12 +78,11 @@ impl Alarms {
             Measure::Refused => Some(self.happened(rule, hospital?, Incident::Refused, now).0.into()),
             Measure::Equivocation => Some(self.happened(rule, hospital?, Incident::Equivocation, now).0.into()),
             Measure::Children => {
-                let of = self.rules.place(rule.of.as_deref()?)?;
-                let (regions, nation) = &self.standing[of];
+                let of = self.rules.counted_by(place)?;
                 Some(f64::from(match at {
-                    At::Nation(_) => *nation,
-                    At::Region(r, _) => regions[r as usize],
-                    At::Hospital(h, _) | At::Ward(h, ..) => self.slots.standing_in(h as usize, of),
+                    At::Nation(_) => self.counted.in_nation(of),
+                    At::Region(r, _) => self.counted.in_region(of, r as usize),
+                    At::Hospital(h, _) | At::Ward(h, ..) => self.slots.hospitals[h as usize].wards_with(of),
                 }))
             }
             _ => None,
@@ -90,6 +93,24 @@ impl Alarms {
         let over = rule.over.expect("rules that look back say how far");
         self.incidents.count(hospital, incident, over, now)
     }
+}
+
+fn sums_at(at: At, cares: CareSet, live: &Live) -> Option<(Sums, Missing)> {
+    Some(match at {
+        At::Nation(_) => (live.nation_tally().sums(cares), live.nation_tally().missing(cares)),
+        At::Region(r, _) => {
+            let tally = live.region_tally(r as usize);
+            (tally.sums(cares), tally.missing(cares))
+        }
+        At::Hospital(h, _) => {
+            let contribution = live.hospital_at(h as usize)?.contribution;
+            (contribution.sums(cares), contribution.missing(cares))
+        }
+        At::Ward(h, w, _) => {
+            let ward = live.hospital_at(h as usize)?.wards().nth(w as usize)?;
+            (sums_of(ward.counts), Missing::default())
+        }
+    })
 }
 
 pub(super) fn sums_of(counts: Option<&WardCounts>) -> Sums {

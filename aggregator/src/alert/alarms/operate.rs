@@ -6,7 +6,7 @@ use vardpuls_shared::topic::Scope;
 
 use super::{Alarms, At};
 use crate::alert::command::{Command, Declined, LONGEST_EXERCISE, LONGEST_SHELF};
-use crate::alert::entry::{Act, Actor, Ending, Entry, PointKey};
+use crate::alert::entry::{Act, Actor, Entry, PointKey};
 use crate::live::Live;
 
 impl Alarms {
@@ -89,8 +89,7 @@ impl Alarms {
             }
         };
         let from = self.entries.len();
-        let entry = self.book.write(now, Actor::Operator(operator.to_owned()), act, why);
-        self.entries.push(entry);
+        self.write_by(Actor::Operator(operator.to_owned()), act, why, now);
         self.suppress(now);
         Ok(self.entries[from..].to_vec())
     }
@@ -106,7 +105,7 @@ impl Alarms {
         if self.book.at_point(point).is_some() {
             return Err(Declined::Standing(point.clone()));
         }
-        let rule = self.rules.at(self.slots.rule(at));
+        let rule = self.slots.rule(at);
         let drill = (Status::Exercise, Some(exercise.name.clone()));
         Ok(Act::Raised(Box::new(self.raised(rule, place, None, drill, live, now))))
     }
@@ -116,8 +115,7 @@ impl Alarms {
         let exercise = self.book.exercise().ok_or(Declined::NoExercise)?;
         let name = exercise.name.clone();
         let from = self.entries.len();
-        let entry = self.book.write(now, by, Act::ExerciseEnded { name }, why);
-        self.entries.push(entry);
+        self.write_by(by, Act::ExerciseEnded { name }, why, now);
         let drilled = self.book.alarms().filter(|(_, alarm)| alarm.raised.exercise.is_some());
         let drilled: Vec<(AlertId, State, PointKey)> =
             drilled.map(|(id, alarm)| (id.clone(), alarm.state(), alarm.raised.point.clone())).collect();
@@ -126,7 +124,7 @@ impl Alarms {
             let Some(at) = self.find(&point, live).filter(|&at| self.slots.get(at).point.active) else { continue };
             let Some(place) = Self::place(at, live) else { continue };
             let value = self.value(at, live, now);
-            let rule = self.rules.at(self.slots.rule(at));
+            let rule = self.slots.rule(at);
             let raised = self.raised(rule, place, value, (self.status, None), live, now);
             self.write(now, Act::Raised(Box::new(raised)));
         }
@@ -144,16 +142,6 @@ impl Alarms {
         if self.book.exercise().is_some_and(|exercise| exercise.until <= now) {
             let ended = self.end_exercise(Actor::Centre, None, live, now);
             ended.expect("an exercise is on");
-        }
-    }
-
-    pub(super) fn withdraw(&mut self, alarm: &AlertId, state: State, now: Time) {
-        if state.is_active() {
-            self.write(now, Act::Cleared { alarm: alarm.clone(), value: None, ending: Ending::Withdrawn });
-        }
-        // Nothing is left to be acknowledged: a latched one goes as well.
-        if self.book.alarm(alarm).is_some() {
-            self.write(now, Act::Acknowledged { alarm: alarm.clone() });
         }
     }
 }

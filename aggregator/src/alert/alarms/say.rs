@@ -6,6 +6,7 @@ use vardpuls_shared::clock::Time;
 use super::Alarms;
 use super::places::Place;
 use super::slots::At;
+use super::suppress::Listed;
 use crate::alert::entry::{Act, Actor, Ending, PointKey, Raised};
 use crate::alert::measure::Worse;
 use crate::alert::point::Change;
@@ -14,13 +15,21 @@ use crate::live::Live;
 
 impl Alarms {
     pub(super) fn write(&mut self, now: Time, act: Act) {
-        let entry = self.book.write(now, Actor::Centre, act, None);
+        self.write_by(Actor::Centre, act, None, now);
+    }
+
+    pub(super) fn write_by(&mut self, by: Actor, act: Act, why: Option<String>, now: Time) {
+        let before = act.alarm().and_then(|alarm| Listed::of(&self.book, alarm));
+        let entry = self.book.write(now, by, act, why);
+        let after = entry.act.alarm().and_then(|alarm| Listed::of(&self.book, alarm));
+        self.silencing.follow(&entry.act, before, after, &self.rules);
         self.entries.push(entry);
     }
 
     pub(super) fn write_change(&mut self, at: At, change: Change, value: Option<f64>, live: &Live, now: Time) {
         let Some(place) = Self::place(at, live) else { return };
-        let rule = self.rules.at(self.slots.rule(at));
+        let rule_place = self.slots.rule(at);
+        let rule = self.rules.at(rule_place);
         let point = PointKey { rule: rule.name.clone(), target: place.target.clone() };
         let open = self.book.at_point(&point).map(|(id, alarm)| (id.clone(), alarm.state()));
         let act = match (change, open) {
@@ -29,7 +38,7 @@ impl Alarms {
                     Some(exercise) => (Status::Exercise, Some(exercise.name.clone())),
                     None => (self.status, None),
                 };
-                Act::Raised(Box::new(self.raised(rule, place, value, drill, live, now)))
+                Act::Raised(Box::new(self.raised(rule_place, place, value, drill, live, now)))
             }
             (Change::Raised, Some((alarm, State::ClearedUnacknowledged))) => Act::Returned { alarm, value },
             (Change::Cleared, Some((alarm, state))) if state.is_active() => {
@@ -43,7 +52,7 @@ impl Alarms {
 
     pub(super) fn raised(
         &self,
-        rule: &Rule,
+        rule: usize,
         place: Place,
         value: Option<f64>,
         (status, exercise): (Status, Option<String>),
@@ -51,6 +60,8 @@ impl Alarms {
         now: Time,
     ) -> Raised {
         let region = place.region.map(|region| live.region_codes()[region].clone());
+        let suppressed_by = self.suppressor(rule, &place.target, region.as_ref());
+        let rule = self.rules.at(rule);
         Raised {
             alarm: AlertId::new(&rule.name, &place.target, now),
             severity: rule.severity,
@@ -64,7 +75,7 @@ impl Alarms {
             latch: rule.latch,
             status,
             exercise,
-            suppressed_by: self.suppressor(rule, &place.target, region.as_ref()),
+            suppressed_by,
             region,
             point: PointKey { rule: rule.name.clone(), target: place.target },
         }

@@ -1,13 +1,13 @@
 //! Where every point lives, and how it is found: by small indices, as the live picture has them.
 
-use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+
 use vardpuls_shared::care::CareType;
-use vardpuls_shared::clock::Time;
 use vardpuls_shared::hospital::{HospitalId, WardId};
 
+use super::slot::{Awake, Slot};
 use crate::alert::measure::{Measure, Reach};
 use crate::alert::past::Past;
-use crate::alert::point::Point;
 use crate::alert::rules::Rules;
 use crate::live::Live;
 use crate::live::sight::HospitalSight;
@@ -25,6 +25,22 @@ pub(super) enum At {
     Hospital(u32, u32),
     /// Of a ward of a hospital.
     Ward(u32, u32, u32),
+}
+
+impl At {
+    /// What kind of target it is of, the greater ones first.
+    pub(super) fn reach(self) -> Reverse<Reach> {
+        Reverse(match self {
+            At::Nation(_) => Reach::Nation,
+            At::Region(..) => Reach::Region,
+            At::Hospital(..) => Reach::Hospital,
+            At::Ward(..) => Reach::Ward,
+        })
+    }
+}
+
+fn by_number(care: CareType) -> usize {
+    usize::from(care.number())
 }
 
 fn small(n: usize) -> u32 {
@@ -49,51 +65,6 @@ impl At {
     }
 }
 
-/// One point.
-#[derive(Debug)]
-pub(super) struct Slot {
-    /// Its rule's place in the set.
-    rule: u32,
-    pub(super) point: Point,
-    /// The earliest time at which the heap has it.
-    pub(super) queued: Option<Time>,
-    /// What it learns, where its rule asks for it.
-    pub(super) past: Option<Past>,
-}
-
-/// What a point would miss after a restart.
-#[derive(Serialize, Deserialize)]
-struct Remembered {
-    #[serde(flatten)]
-    point: Point,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    past: Option<Past>,
-}
-
-impl Slot {
-    fn new(rule: usize, rules: &Rules) -> Slot {
-        Slot { rule: small(rule), point: Point::default(), queued: None, past: Past::for_rule(rules.at(rule)) }
-    }
-
-    /// What it would miss after a restart; none where there is nothing.
-    pub(super) fn remembers(&self) -> Option<Vec<u8>> {
-        if self.point.is_idle() && self.past.is_none() {
-            return None;
-        }
-        let remembered = Remembered { point: self.point, past: self.past.clone() };
-        Some(serde_json::to_vec(&remembered).expect("numbers and times have a JSON form"))
-    }
-
-    /// Takes back what it would have missed; what cannot be read was written by another version.
-    pub(super) fn recall(&mut self, mark: &[u8]) {
-        let Ok(remembered) = serde_json::from_slice::<Remembered>(mark) else { return };
-        self.point = remembered.point.standing(self.point.active);
-        if let (Some(past), Some(remembered)) = (&mut self.past, remembered.past) {
-            *past = remembered;
-        }
-    }
-}
-
 /// A hospital's points.
 #[derive(Debug, Default)]
 pub(super) struct HospitalSlots {
@@ -104,6 +75,28 @@ pub(super) struct HospitalSlots {
     /// The region in which its alarms are counted.
     pub(super) region: Option<usize>,
     roster: Option<u32>,
+    /// By rule, where there are any: how many alarms of its wards stand.
+    ward_alarms: Vec<(u32, u32)>,
+    own_awake: Awake,
+}
+
+impl HospitalSlots {
+    /// Counts a ward's alarm that stands, or no longer does.
+    pub(super) fn count_ward(&mut self, rule: usize, stands: bool) {
+        let rule = small(rule);
+        match (self.ward_alarms.iter().position(|(of, _)| *of == rule), stands) {
+            (Some(at), true) => self.ward_alarms[at].1 += 1,
+            (None, true) => self.ward_alarms.push((rule, 1)),
+            (Some(at), false) if self.ward_alarms[at].1 == 1 => drop(self.ward_alarms.swap_remove(at)),
+            (Some(at), false) => self.ward_alarms[at].1 -= 1,
+            (None, false) => {}
+        }
+    }
+
+    /// How many of its wards have an alarm of a rule standing.
+    pub(super) fn wards_with(&self, rule: usize) -> u32 {
+        self.ward_alarms.iter().find(|(of, _)| *of as usize == rule).map_or(0, |(_, n)| *n)
+    }
 }
 
 /// A ward's points.
@@ -114,6 +107,7 @@ pub(super) struct WardSlots {
     /// The counts that were judged last.
     pub(super) seen: Seen,
     pub(super) slots: Vec<Slot>,
+    awake: Awake,
 }
 
 /// What was judged last.
@@ -133,11 +127,12 @@ impl Seen {
     }
 }
 
-/// A ward that is gone, and the rules whose alarms stood there.
+/// A ward that is gone, the rules whose alarms stood there, and those that remembered something.
 #[derive(Debug)]
 pub(super) struct Gone {
     pub(super) ward: WardId,
     pub(super) standing: Vec<usize>,
+    pub(super) marked: Vec<usize>,
 }
 
 /// Every point.
@@ -146,23 +141,38 @@ pub(super) struct Slots {
     pub(super) nation: Vec<Slot>,
     pub(super) regions: Vec<Vec<Slot>>,
     pub(super) hospitals: Vec<HospitalSlots>,
+    nation_rules: Vec<usize>,
+    region_rules: Vec<usize>,
     hospital_rules: Vec<usize>,
-    ward_rules: Vec<(usize, CareSet)>,
+    /// By care type's number: the rules of its wards.
+    ward_rules: Vec<Vec<usize>>,
 }
 
 impl Slots {
     /// Points for all that the picture has, without any state.
     pub(super) fn new(rules: &Rules, live: &Live) -> Slots {
+        // Those of the same care types side by side: their sums are taken once.
         let of = |reach: Reach| -> Vec<usize> {
-            rules.iter().enumerate().filter(|(_, rule)| rule.scope == reach).map(|(place, _)| place).collect()
+            let of_reach = rules.iter().enumerate().filter(|(_, rule)| rule.scope == reach);
+            let mut places: Vec<usize> = of_reach.map(|(place, _)| place).collect();
+            places.sort_by_key(|&place| CareSet::of(&rules.at(place).care));
+            places
         };
-        let slots = |reach| of(reach).into_iter().map(|rule| Slot::new(rule, rules)).collect::<Vec<_>>();
+        let slots = |of: &[usize]| of.iter().map(|&rule| Slot::new(rule, rules)).collect::<Vec<_>>();
+        let (nation_rules, region_rules) = (of(Reach::Nation), of(Reach::Region));
+        let has = |rule: usize, care| CareSet::of(&rules.at(rule).care).has(care);
+        let mut ward_rules = vec![Vec::new(); CareType::ALL.len()];
+        for &care in CareType::ALL {
+            ward_rules[by_number(care)] = of(Reach::Ward).into_iter().filter(|&rule| has(rule, care)).collect();
+        }
         let mut all = Slots {
-            nation: slots(Reach::Nation),
-            regions: live.region_codes().iter().map(|_| slots(Reach::Region)).collect(),
+            nation: slots(&nation_rules),
+            regions: live.region_codes().iter().map(|_| slots(&region_rules)).collect(),
             hospitals: Vec::new(),
+            nation_rules,
+            region_rules,
             hospital_rules: of(Reach::Hospital),
-            ward_rules: of(Reach::Ward).into_iter().map(|n| (n, CareSet::of(&rules.at(n).care))).collect(),
+            ward_rules,
         };
         for hospital in 0..live.hospitals_met() {
             if let Some(sight) = live.hospital_at(hospital) {
@@ -177,6 +187,7 @@ impl Slots {
         if self.hospitals.len() <= hospital {
             self.hospitals.resize_with(hospital + 1, HospitalSlots::default);
         }
+        let has_ward_rules = self.has_ward_rules();
         let slots = &mut self.hospitals[hospital];
         if slots.id.is_none() {
             slots.id = Some(sight.id().clone());
@@ -184,7 +195,7 @@ impl Slots {
             slots.own = self.hospital_rules.iter().map(|&rule| Slot::new(rule, rules)).collect();
         }
         let version = sight.roster_version();
-        if self.ward_rules.is_empty() || version.is_none() || slots.roster == version {
+        if !has_ward_rules || version.is_none() || slots.roster == version {
             return Vec::new();
         }
         slots.roster = version;
@@ -195,12 +206,8 @@ impl Slots {
                 id: ward.id.clone(),
                 care: ward.care,
                 seen: Seen::Never,
-                slots: self
-                    .ward_rules
-                    .iter()
-                    .filter(|(_, c)| c.has(ward.care))
-                    .map(|&(n, _)| Slot::new(n, rules))
-                    .collect(),
+                awake: Awake::default(),
+                slots: self.ward_rules[by_number(ward.care)].iter().map(|&rule| Slot::new(rule, rules)).collect(),
             };
             let mut ward = kept.unwrap_or_else(fresh);
             ward.seen = Seen::Never;
@@ -208,10 +215,15 @@ impl Slots {
             ward.slots.iter_mut().for_each(|slot| slot.queued = None);
             slots.wards.push(ward);
         }
-        let standing = |ward: &WardSlots| {
-            ward.slots.iter().filter(|slot| slot.point.active).map(|slot| slot.rule as usize).collect::<Vec<_>>()
+        let rules_of = |ward: &WardSlots, which: fn(&Slot) -> bool| {
+            ward.slots.iter().filter(|slot| which(slot)).map(Slot::rule).collect::<Vec<_>>()
         };
-        old.into_iter().map(|ward| Gone { standing: standing(&ward), ward: ward.id }).collect()
+        let gone = old.into_iter().map(|ward| Gone {
+            standing: rules_of(&ward, |slot| slot.point.active),
+            marked: rules_of(&ward, Slot::has_mark),
+            ward: ward.id,
+        });
+        gone.collect()
     }
 
     /// Forgets a hospital that is no longer enrolled.
@@ -246,14 +258,41 @@ impl Slots {
         }
     }
 
-    /// The place of a point's rule.
+    /// The place of a point's rule; the point itself is not read.
     pub(super) fn rule(&self, at: At) -> usize {
-        self.get(at).rule as usize
+        match at {
+            At::Nation(n) => self.nation_rules[n as usize],
+            At::Region(_, n) => self.region_rules[n as usize],
+            At::Hospital(_, n) => self.hospital_rules[n as usize],
+            At::Ward(h, w, n) => {
+                let care = self.hospitals[h as usize].wards[w as usize].care;
+                self.ward_rules[by_number(care)][n as usize]
+            }
+        }
+    }
+
+    /// Whether nothing is going on at a point: only a value that raises can change it.
+    pub(super) fn rests(&self, at: At) -> bool {
+        match at {
+            At::Nation(_) | At::Region(..) => false,
+            At::Hospital(h, n) => !self.hospitals[h as usize].own_awake.has(n),
+            At::Ward(h, w, n) => !self.hospitals[h as usize].wards[w as usize].awake.has(n),
+        }
+    }
+
+    /// Notes whether anything is going on at a point that was just judged.
+    pub(super) fn note_rest(&mut self, at: At) {
+        let awake = self.get(at).is_awake();
+        match at {
+            At::Nation(_) | At::Region(..) => {}
+            At::Hospital(h, n) => self.hospitals[h as usize].own_awake.set(n, awake),
+            At::Ward(h, w, n) => self.hospitals[h as usize].wards[w as usize].awake.set(n, awake),
+        }
     }
 
     /// Whether any rule is about wards.
     pub(super) fn has_ward_rules(&self) -> bool {
-        !self.ward_rules.is_empty()
+        self.ward_rules.iter().any(|rules| !rules.is_empty())
     }
 
     /// All points of a hospital and its wards.
@@ -275,20 +314,33 @@ impl Slots {
     }
 
     /// The points that learn.
-    pub(super) fn learning(&self) -> Vec<At> {
-        self.all().into_iter().filter(|&at| self.get(at).past.is_some()).collect()
+    pub(super) fn learning(&self, rules: &Rules) -> Vec<At> {
+        let learns = |slot: &Slot| slot.past.is_some();
+        let ward_rules_learn = self.ward_rules.iter().flatten().any(|&rule| Past::for_rule(rules.at(rule)).is_some());
+        self.those_of(learns, ward_rules_learn)
+    }
+
+    /// The points that some slots are of; wards are many, and looked through only where there is reason to.
+    fn those_of(&self, which: impl Fn(&Slot) -> bool, in_wards: bool) -> Vec<At> {
+        let mut all: Vec<At> = (0..self.nation.len()).map(At::nation).collect();
+        for (r, slots) in self.regions.iter().enumerate() {
+            all.extend((0..slots.len()).map(|n| At::region(r, n)));
+        }
+        for h in 0..self.hospitals.len() {
+            if in_wards {
+                all.extend(self.of_hospital(h));
+            } else {
+                all.extend((0..self.hospitals[h].own.len()).map(|n| At::hospital(h, n)));
+            }
+        }
+        all.retain(|&at| which(self.get(at)));
+        all
     }
 
     /// The points that count others' alarms.
     pub(super) fn counting(&self, rules: &Rules) -> Vec<At> {
-        let counts = |&at: &At| rules.at(self.rule(at)).measure == Measure::Children;
-        self.all().into_iter().filter(counts).collect()
-    }
-
-    /// How many of a hospital's wards have an alarm of a rule standing.
-    pub(super) fn standing_in(&self, hospital: usize, rule: usize) -> u32 {
-        let wards = self.hospitals[hospital].wards.iter();
-        small(wards.flat_map(|ward| &ward.slots).filter(|slot| slot.rule as usize == rule && slot.point.active).count())
+        // A ward has nothing below it.
+        self.those_of(|slot| rules.at(slot.rule()).measure == Measure::Children, false)
     }
 
     /// A rule's point of the nation, of this region, or of this hospital.
@@ -299,7 +351,7 @@ impl Slots {
         region: Option<usize>,
         hospital: Option<usize>,
     ) -> Option<At> {
-        let place = |slots: &[Slot]| slots.iter().position(|slot| slot.rule as usize == rule);
+        let place = |slots: &[Slot]| slots.iter().position(|slot| slot.rule() == rule);
         match reach {
             Reach::Nation => place(&self.nation).map(At::nation),
             Reach::Region => place(self.regions.get(region?)?).map(|n| At::region(region.unwrap_or(0), n)),
@@ -314,7 +366,7 @@ impl Slots {
     pub(super) fn ward_point(&self, rule: usize, hospital: usize, ward: &WardId) -> Option<At> {
         let wards = &self.hospitals.get(hospital)?.wards;
         let w = wards.iter().position(|w| w.id == *ward)?;
-        let n = wards[w].slots.iter().position(|slot| slot.rule as usize == rule)?;
+        let n = wards[w].slots.iter().position(|slot| slot.rule() == rule)?;
         Some(At::ward(hospital, w, n))
     }
 }

@@ -1,5 +1,7 @@
 //! The alarms over a real picture: three hospitals, one ward each, told minute by minute.
 
+mod lasting;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -16,8 +18,7 @@ use vardpuls_shared::topic::Topic;
 
 use super::*;
 use crate::alert::command::{Command, Declined};
-use crate::alert::entry::Message;
-use crate::alert::entry::{Actor, Ending};
+use crate::alert::entry::{Actor, Ending, Message, PointKey};
 use crate::config::document::Document;
 use crate::enrolment::{self, Enrolment, Key, Registry};
 use crate::nation::Nation;
@@ -103,7 +104,7 @@ impl World {
     fn with_wards(text: &str, wards: &[u16]) -> World {
         let now = Time(START);
         let live = Live::new(Arc::new(Nation::sweden()), &registry(&ALL), Duration::from_mins(1));
-        let alarms = Alarms::new(rules(text), Book::default(), &[], Status::Actual, &live, now);
+        let alarms = Alarms::new(rules(text), Book::default(), &[], Status::Actual, &live, (now, now));
         let occupied = BTreeMap::from([("a", 5), ("b", 5), ("c", 5)]);
         let (journal, marks) = (Vec::new(), BTreeMap::new());
         let mut world = World { now, live, alarms, occupied, wards: Vec::new(), sequence: 0, journal, marks };
@@ -125,6 +126,11 @@ impl World {
 
     /// Everybody who is not silent reports, and the alarms judge.
     fn turn(&mut self) -> Vec<Entry> {
+        self.report();
+        self.judge()
+    }
+
+    fn report(&mut self) {
         self.sequence += 1;
         let counts = |occupied| Counts { staffed: 10, occupied, ..Counts::default() };
         for (hospital, occupied) in self.occupied.clone() {
@@ -141,7 +147,6 @@ impl World {
             let Ok(Verified::Report(report)) = verified else { panic!("a good report") };
             self.live.apply(&report, self.now);
         }
-        self.judge()
     }
 
     fn judge(&mut self) -> Vec<Entry> {
@@ -152,7 +157,7 @@ impl World {
 
     /// Makes the news durable. The book is always what the journal adds up to.
     fn store(&mut self) -> Vec<Entry> {
-        let news = self.alarms.take_news();
+        let news = self.alarms.take_news(&self.live);
         for (key, mark) in news.marks {
             match mark {
                 Some(mark) => drop(self.marks.insert(key, mark)),
@@ -164,6 +169,7 @@ impl World {
             self.journal.push(entry.clone());
         }
         assert_eq!(&self.replayed(), self.alarms.book());
+        assert_eq!(self.alarms.out_of_step(), None, "suppression follows what stands");
         news.entries
     }
 
@@ -201,9 +207,16 @@ impl World {
 
     /// The process ends and another one begins, with the picture that the store's reports give.
     fn restart(&mut self) -> Vec<Entry> {
+        self.restart_after(Duration::ZERO)
+    }
+
+    /// The same, with a time between the two in which nobody looked.
+    fn restart_after(&mut self, down: Duration) -> Vec<Entry> {
+        let seen = self.now;
+        self.now = seen.plus(down);
         let marks: Vec<(String, Vec<u8>)> = self.marks.clone().into_iter().collect();
         let rules = self.alarms.rules().clone();
-        self.alarms = Alarms::new(rules, self.replayed(), &marks, Status::Actual, &self.live, self.now);
+        self.alarms = Alarms::new(rules, self.replayed(), &marks, Status::Actual, &self.live, (seen, self.now));
         self.judge()
     }
 
