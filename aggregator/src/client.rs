@@ -178,7 +178,7 @@ impl Connection {
             _ => None,
         };
         if let Some((alarm, number)) = number {
-            self.parts.outgoing.taken(alarm, number);
+            self.parts.outgoing.come_back(alarm, number);
         }
     }
 }

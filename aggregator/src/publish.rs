@@ -87,7 +87,7 @@ impl Publisher {
         let messages = self.messages(alert);
         if messages.is_empty() {
             // Nothing goes out that could come back.
-            self.outgoing.taken(&alert.id, alert.number);
+            self.outgoing.come_back(&alert.id, alert.number);
         }
         for (topic, payload) in messages {
             self.send(&topic, true, payload).await?;

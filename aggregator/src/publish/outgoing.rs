@@ -7,8 +7,8 @@
 //!
 //! The alerts that the broker should have retained are known here, under one lock with what waits: a
 //! seeding after a connection cannot bring back an alarm that is just over, and nothing that stands is
-//! taken for a ghost. So are the ends that have not come back from it yet ([`Ends`]). The broker keeps every
-//! end for a while: whoever lost it together with us may come back later than we do.
+//! taken for a ghost. So are the ends that are on their way ([`Ends`]). The broker keeps every end for a while:
+//! whoever lost it together with us may come back later than we do.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +40,7 @@ const LINGERS: Duration = Duration::from_mins(1);
 pub struct Outgoing {
     waiting: Mutex<Waiting>,
     arrived: Notify,
-    /// The entry up to which the broker has every end.
+    /// The entry up to which no end is on its way to the broker.
     place: watch::Sender<u64>,
 }
 
@@ -146,19 +146,15 @@ impl Outgoing {
 
     /// Whether it matters that a change of this alarm comes back from the broker.
     pub fn awaits(&self, alarm: &AlertId) -> bool {
-        self.lock().ends.has(alarm)
+        self.lock().ends.awaits(alarm)
     }
 
-    /// The broker has this change of an alarm, and so has whoever listens.
-    pub fn taken(&self, alarm: &AlertId, number: u64) {
-        let mut waiting = self.lock();
-        if waiting.ends.taken(alarm, number) {
-            let place = waiting.ends.place();
-            self.place.send_if_modified(|to| std::mem::replace(to, place) != place);
-        }
+    /// The broker has this change of an alarm.
+    pub fn come_back(&self, alarm: &AlertId, number: u64) {
+        self.lock().ends.come_back(alarm, number);
     }
 
-    /// The entry up to which the broker has every end.
+    /// The entry up to which no end is on its way to the broker.
     pub fn place(&self) -> watch::Receiver<u64> {
         self.place.subscribe()
     }
@@ -204,8 +200,11 @@ impl Outgoing {
     pub(super) async fn next(&self) -> Next {
         loop {
             let lingers = {
-                let mut waiting = self.lock();
-                if let Some(next) = waiting.pop(Instant::now()) {
+                let (mut waiting, now) = (self.lock(), Instant::now());
+                if waiting.let_go(now) {
+                    self.place.send_replace(waiting.ends.place());
+                }
+                if let Some(next) = waiting.pop(now) {
                     return next;
                 }
                 waiting.lingering.front().map(|(until, _)| *until)
@@ -231,6 +230,16 @@ impl Waiting {
         alerts.extend(ends.iter().map(|(id, end)| (id.clone(), Due::Over(end.clone()))));
     }
 
+    /// Lets the ends go that have lingered: what the broker keeps of them are ghosts. Whether there were any.
+    fn let_go(&mut self, now: Instant) -> bool {
+        let over = self.lingering.partition_point(|(until, _)| *until <= now);
+        for (_, id) in self.lingering.drain(..over) {
+            self.ends.lingered(&id);
+            self.found.extend([Topic::Alert(id.clone()), Topic::JsonAlert(id)]);
+        }
+        over > 0
+    }
+
     fn pop(&mut self, now: Instant) -> Option<Next> {
         if let Some(receipt) = self.receipts.pop_front() {
             return Some(Next::Receipt(receipt));
@@ -243,11 +252,6 @@ impl Waiting {
                     Next::Over(alert)
                 }
             });
-        }
-        while self.lingering.front().is_some_and(|(until, _)| *until <= now)
-            && let Some((_, id)) = self.lingering.pop_front()
-        {
-            self.found.extend([Topic::Alert(id.clone()), Topic::JsonAlert(id)]);
         }
         while let Some(topic) = self.found.pop_front() {
             if let Topic::Alert(id) | Topic::JsonAlert(id) = &topic
@@ -295,25 +299,40 @@ mod tests {
         }
         assert_eq!(ends.place(), 1, "a restart begins before the end");
         let outgoing = Outgoing::new(&Standing::default(), ends);
-        let place = outgoing.place();
         let (mut waiting, now) = (outgoing.lock(), Instant::now());
         waiting.seed();
         assert!(matches!(waiting.pop(now), Some(Next::Over(alert)) if alert.number == 2));
         // The broker shows it to us as well: it is no ghost yet.
         waiting.found.push_back(Topic::Alert(id.clone()));
         assert!(waiting.pop(now).is_none());
+        // The raising comes back late: that is not the end.
+        waiting.ends.come_back(&id, 1);
+        assert!(waiting.ends.awaits(&id));
+        waiting.ends.come_back(&id, 2);
+        assert!(!waiting.ends.awaits(&id));
+        assert_eq!(waiting.ends.place(), 1, "a crash may still take it from others");
         let later = now + LINGERS;
+        assert!(waiting.let_go(later));
         assert!(matches!(waiting.pop(later), Some(Next::Ghost(Topic::Alert(ghost))) if ghost == id));
         assert!(matches!(waiting.pop(later), Some(Next::Ghost(Topic::JsonAlert(ghost))) if ghost == id));
-        drop(waiting);
-        // The raising comes back late: that is not the end.
-        outgoing.taken(&id, 1);
-        assert!(outgoing.awaits(&id));
-        outgoing.taken(&id, 2);
-        assert!(!outgoing.awaits(&id));
-        assert_eq!(*place.borrow(), 2);
-        outgoing.lock().seed();
-        assert!(outgoing.lock().pop(later).is_none(), "nothing is said twice");
+        assert_eq!(waiting.ends.place(), 2);
+        waiting.seed();
+        assert!(waiting.pop(later).is_none(), "it is not said again");
+    }
+
+    #[test]
+    fn an_end_that_has_not_come_back_is_kept_however_long_it_lingers() {
+        let (id, said) = over();
+        let outgoing = Outgoing::new(&Standing::default(), Ends::default());
+        for said in &said {
+            outgoing.put_alert(said);
+        }
+        let (mut waiting, now) = (outgoing.lock(), Instant::now());
+        assert!(matches!(waiting.pop(now), Some(Next::Over(_))));
+        waiting.let_go(now + LINGERS);
+        assert!(waiting.ends.awaits(&id));
+        waiting.seed();
+        assert!(matches!(waiting.pop(now), Some(Next::Over(_))));
     }
 
     #[test]

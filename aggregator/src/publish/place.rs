@@ -1,8 +1,7 @@
 //! How far the broker has been told of alarms' ends, over a restart: a place in the journal, as receivers have one.
 //!
-//! In: the journal at start, and what [`Outgoing`] has seen come back. Out: the ends that a process before
-//! this one may not have said, and the place, kept durably. A crash between an end's return from the broker and
-//! the commit of the place says it once more, with the same number.
+//! In: the journal at start, and how far [`Outgoing`](super::Outgoing) has come. Out: the ends that a process before
+//! this one may not have said to everybody, and the place, kept durably. What a crash repeats has the same number.
 
 use std::time::Duration;
 

@@ -236,13 +236,15 @@ async fn a_broker_keeps_what_stands_and_neither_ends_nor_ghosts() {
     while outgoing.awaits(&alarm("stands")) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert_eq!(*outgoing.place().borrow(), 2, "it has come back");
 
     outgoing.put_alert(&raise(&mut book, "second"));
     assert_eq!(read(&live.next(&signed("second")).await).id, alarm("second"));
     let mut late = Reader::new("late", port, &ALERTS).await;
     assert_eq!(read(&late.next(&signed("stands")).await).state, State::Closed, "for those who were away");
+    let mut place = outgoing.place();
     outgoing.let_ends_go();
+    place.changed().await.expect("moves");
+    assert_eq!(*place.borrow(), 3, "no end is on its way");
     for topic in [signed("stands"), json("stands")] {
         assert_eq!(live.next(&topic).await, b"", "the broker forgets");
     }
