@@ -91,6 +91,21 @@ impl Folder {
         Ok(Folder { config_file, public_key: key.public(), hospitals, nation })
     }
 
+    /// Adds keys to a section of the config.
+    pub fn amend<V: Into<toml::Value>>(
+        &self,
+        section: &str,
+        keys: impl IntoIterator<Item = (&'static str, V)>,
+    ) -> Result<(), CentreError> {
+        let named = |reason| HospitalError::File { file: self.config_file.clone(), reason };
+        let text = fs::read_to_string(&self.config_file).map_err(named)?;
+        let mut config: Table = text.parse().map_err(|e| named(std::io::Error::other(e)))?;
+        let entry = config.entry(section).or_insert_with(|| Table::new().into());
+        entry.as_table_mut().expect("the rig writes sections").extend(table(keys));
+        fs::write(&self.config_file, config.to_string()).map_err(named)?;
+        Ok(())
+    }
+
     /// Enrols a hospital, as `vardpuls-aggregator enrol CARD` does.
     pub fn enrol(&self, card: &Card) -> Result<(), CentreError> {
         self.enrol_at(card, Clock::System.now())

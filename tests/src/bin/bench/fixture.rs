@@ -19,7 +19,7 @@ use vardpuls_shared::signed::{Kind, sign};
 pub(crate) const NOW: Time = Time(1_790_000_000_000);
 
 /// The wards of every fixture hospital.
-const WARDS: u16 = 25;
+pub(crate) const WARDS: u16 = 25;
 
 /// One hospital that can sign.
 pub(crate) struct Hospital {
@@ -29,6 +29,8 @@ pub(crate) struct Hospital {
     pub(crate) key: SigningKey,
     /// Its wards.
     pub(crate) roster: Roster,
+    /// The how-manieth of the nation's regions it lies in.
+    pub(crate) region_number: usize,
     region: String,
 }
 
@@ -51,7 +53,9 @@ pub(crate) fn hospitals(n: usize) -> Vec<Hospital> {
                 contact: None,
             });
             let roster = Roster::new(id.clone(), wards.collect());
-            Hospital { id, key: SigningKey::from_seed(&seed), roster, region: regions[at % regions.len()].clone() }
+            let region_number = at % regions.len();
+            let region = regions[region_number].clone();
+            Hospital { id, key: SigningKey::from_seed(&seed), roster, region_number, region }
         })
         .collect()
 }
@@ -76,6 +80,11 @@ impl Hospital {
                 (index, Counts { staffed: 20, occupied, ..Counts::default() })
             })
             .collect();
+        self.signed_counts(sequence, observed_at, wards)
+    }
+
+    /// A signed report of these counts, by roster index.
+    pub(crate) fn signed_counts(&self, sequence: u64, observed_at: Time, wards: BTreeMap<u16, Counts>) -> Vec<u8> {
         let report = Report {
             hospital: self.id.clone(),
             position: Position { epoch: NOW.0, sequence },

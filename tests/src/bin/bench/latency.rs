@@ -52,7 +52,7 @@ async fn through_the_broker(feed_gap: &'static str) -> Result<Row, String> {
     })
 }
 
-fn connect(centre: &Centre, id: &str) -> (AsyncClient, EventLoop) {
+pub(crate) fn connect(centre: &Centre, id: &str) -> (AsyncClient, EventLoop) {
     let mut options = MqttOptions::new(id, centre.mqtt.ip().to_string(), centre.mqtt.port());
     options.set_max_packet_size(MAX_ENVELOPE * 2, MAX_ENVELOPE * 2);
     let (client, mut events) = AsyncClient::new(options, 5_000);

@@ -4,6 +4,8 @@
 //! stands beside, the ratio of the two, and the bar where there is one. Both sides of a ratio are
 //! measured in the same run, in turns, because machines differ and are noisy. Never part of a test.
 
+mod alarm_latency;
+mod alarms;
 mod fixture;
 mod idle;
 mod ingest;
@@ -22,7 +24,7 @@ use table::Row;
 /// Measures Vardpuls and prints one table.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Only these measurements: size, ingest, rollup, latency, idle.
+    /// Only these measurements: size, ingest, rollup, alarms, latency, alarm-latency, idle.
     only: Vec<String>,
     /// How long the idle agent is watched, in seconds.
     #[arg(long, default_value_t = 180)]
@@ -51,7 +53,9 @@ fn main() -> ExitCode {
     take("size", &mut || Ok(size::measure()));
     take("ingest", &mut ingest::measure);
     take("rollup", &mut || Ok(rollup::measure()));
+    take("alarms", &mut || Ok(alarms::measure()));
     take("latency", &mut latency::measure);
+    take("alarm-latency", &mut alarm_latency::measure);
     take("idle", &mut || idle::measure(options.idle_for));
     table::print(&rows);
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
