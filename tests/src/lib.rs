@@ -7,12 +7,14 @@
 //! | [`hospital`] | one hospital's folder, drops and real agent |
 //! | [`centre`] | the centre's folder and real aggregator |
 //! | [`process`] | the same two as processes of their own |
+//! | [`alarms`] | a small country whose centre is killed while alarms live, and witnesses of what was said |
 //! | [`replay`] | recorded drops through real agents, held against the official totals |
 //! | [`demo`] | the whole country on one machine, for people |
 //! | [`rounds`] | kill -9 of real processes under load, and what the store then holds |
 //! | [`waiting`] | waiting for a condition instead of sleeping |
 
 pub mod adt;
+pub mod alarms;
 pub mod centre;
 pub mod demo;
 pub mod hospital;
