@@ -297,10 +297,21 @@ class Package(TestCase):
         wait_for("event", lambda: self.journal("EVENT=reloading", "_SYSTEMD_UNIT=vardpuls-aggregator.service"))
         self.assertEqual(self.shown(DAEMONS[0], "MainPID", "ActiveState"), {**before, "ActiveState": "active"})
 
+        # A group by drop-in, as the page says for one that usermod cannot change.
+        self.sh("gpasswd --delete vardpuls-agent ehr && mkdir -p /etc/systemd/system/vardpuls-agent.service.d")
+        self.sh("systemctl restart vardpuls-agent")
+        unread = lambda: (self.status()["sources"]["beds"]["error"] or "")  # noqa: E731
+        wait_for("a file that it may not read", lambda: "Permission denied" in unread())
+        self.assertIn("Permission denied", self.machine.ask("runuser -u vardpuls-agent -- vardpuls-agent check").stdout)
+        self.assertNotIn("failed", self.sh("runuser -u vardpuls-agent -G ehr -- vardpuls-agent check"))
+        self.machine.write("/etc/systemd/system/vardpuls-agent.service.d/groups.conf", "[Service]\nSupplementaryGroups=ehr\n")
+        self.sh("systemctl daemon-reload && systemctl restart vardpuls-agent")
+        self.until_receipted()
+        self.assertEqual(unread(), "")
+
         # A source that lies in a home.
         self.sh(f"install -d -o vardpuls-agent /home/export; mv /srv/drops/beds.csv /home/export/;"
                 f" sed -i 's|^path = .*|path = \"/home/export/beds.csv\"|' {config}; systemctl reload vardpuls-agent")
-        unread = lambda: (self.status()["sources"]["beds"]["error"] or "")  # noqa: E731
         wait_for("a home that is not seen", lambda: "cannot be read" in unread())
         self.follow("README.md", "Change the config", 1)
         self.until_receipted()
