@@ -14,7 +14,7 @@ import urllib.request
 import canaries
 import paho.mqtt.client as mqtt
 from canaries import PEOPLE
-from test_sql import PASSWORD, Postgres
+from test_sql import PASSWORD, MariaDb, Postgres
 from testbed import BINARIES, PUBLIC_KEY, TestCase, free_port, get, run, wait_for
 
 AGENT = BINARIES / "vardpuls-agent"
@@ -23,10 +23,10 @@ HOSPITAL = "SE2321000016-1003"
 ANY = PEOPLE[0]
 
 # Which ward each source is about. Those in RIGHT give counts; the others are mistakes that people make.
-RIGHT = ["csv", "latin", "json", "pointers", "fhir", "lite", "pg", "adt"]
+RIGHT = ["csv", "latin", "json", "pointers", "fhir", "lite", "pg", "my", "adt"]
 WRONG = [
     "csv-wrong", "csv-headless", "csv-cut", "json-wrong", "json-error", "json-login", "fhir-wrong", "fhir-outcome", "fhir-next", "lite-wrong",
-    "lite-pivot", "pg-wrong", "pg-cast", "pg-name", "pg-raise",
+    "lite-pivot", "pg-wrong", "pg-cast", "pg-name", "pg-raise", "pg-denied", "my-wrong", "my-raise",
 ]
 
 
@@ -175,7 +175,14 @@ class Canary(TestCase):
             "CREATE TABLE wards (code varchar(60), open integer, used integer, name varchar(60), number varchar(20), street varchar(60));"
             + self.inputs.tables().split(";", 1)[1].replace("INTO beds", "INTO wards")
             + "CREATE FUNCTION fails(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no bed for %', $1; END $$;"
+            + "CREATE FUNCTION denies(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'permission denied for %', $1 USING ERRCODE = '42501'; END $$;"
             + "GRANT SELECT ON wards TO reader;"
+        )
+        self.maria = MariaDb(self)
+        self.maria.say(
+            "USE hospital; SET NAMES utf8mb4; ALTER DATABASE hospital CHARACTER SET utf8mb4;"
+            + self.inputs.tables().replace("beds", "wards")
+            + "\nDELIMITER //\nCREATE FUNCTION denies(who varchar(60)) RETURNS varchar(60) DETERMINISTIC BEGIN SIGNAL SQLSTATE '42000' SET MESSAGE_TEXT = who; RETURN who; END//\n"
         )
         self.web = self.serve({**json_documents(), **fhir_documents()})
         self.start_broker()
@@ -248,6 +255,10 @@ class Canary(TestCase):
             "pg-cast": "SELECT code AS ward, open AS staffed, name::integer AS occupied FROM wards",
             "pg-name": "SELECT code AS ward, open AS staffed, number::regclass AS occupied FROM wards",
             "pg-raise": "SELECT code AS ward, open AS staffed, fails(name) AS occupied FROM wards",
+            "pg-denied": "SELECT code AS ward, open AS staffed, denies(name) AS occupied FROM wards",
+            "my": "SELECT code AS ward, open AS staffed, used AS occupied, name, number, street FROM wards",
+            "my-wrong": "SELECT name AS ward, number AS staffed, street AS occupied FROM wards",
+            "my-raise": "SELECT code AS ward, open AS staffed, denies(name) AS occupied FROM wards",
         }
         head = f'[[source]]\nname = "{ward}"\n'
         if ward == "adt":
@@ -262,7 +273,7 @@ class Canary(TestCase):
                 f'charset = "{charset}"\n[source.columns]\n{columns("Ward", "Staffed", "Occupied")}{named}'
             )
         if ward in queries:
-            url = f"sqlite:{self.inputs.database}" if ward.startswith("lite") else self.postgres.url
+            url = {"li": f"sqlite:{self.inputs.database}", "pg": self.postgres.url, "my": self.maria.url}[ward[:2]]
             login = "" if ward.startswith("lite") else 'username = "reader"\npassword-file = "password"\ntls = "off"\n'
             return head + (
                 f'kind = "sql"\nurl = "{url}"\n{login}every = "1s"\ntimeout = "10s"\nquery = "{queries[ward]}"\n'
@@ -330,9 +341,9 @@ class Canary(TestCase):
         self.searched += len(data)
 
     def search_files(self):
-        """Every file of agent, broker and centre, and what they print; not what was put in, nor the database server's."""
+        """Every file of agent, broker and centre, and what they print; not what was put in, nor the database servers'."""
         files = [path for path in self.folder.rglob("*") if path.is_file()]
-        own = [f for f in files if not {"inputs", "postgres"} & set(f.relative_to(self.folder).parts) and f.stem != "postgres"]
+        own = [f for f in files if not {"inputs", "postgres", "maria"} & set(f.relative_to(self.folder).parts) and f.stem not in ["postgres", "mariadb"]]
         names = {str(path.relative_to(self.folder)) for path in own}
         for needed in ["agent/state/outbox.redb", "agent/state/adt-adt.redb", "agent/agent.toml", "agent.err", "aggregator.err", "centre/vardpuls.db", "mosquitto.err", "mosquitto/mosquitto.db"]:
             self.assertIn(needed, names)
@@ -405,6 +416,8 @@ class Canary(TestCase):
 
         status = wait_for("all sources", everything_was_read, 60, self.running)
         self.assertEqual(status["sources"]["adt"]["adt"]["messages"], sent)
+        for name, words in [("pg-name", 'relation "…'), ("pg-denied", "permission denied for …"), ("my-raise", "1644: …")]:
+            self.assertIn(words, status["sources"][name]["error"])
         self.assertGreater(len(status["sources"]["adt"]["adt"]["unmapped"]), 3, "places that nobody mapped are told apart")
         feed = lambda: get(self.http, f"/api/v1/hospitals/{HOSPITAL}")["coverage"]["fresh"] == 1  # noqa: E731
         wait_for("fresh hospital", feed, 30, self.centre)
