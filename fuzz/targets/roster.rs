@@ -1,4 +1,4 @@
-//! Rosters: what is read has the version of its content, and written and read again is the same.
+//! Rosters: what is read, written and read again has the same wards, and the version of its content.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -8,8 +8,10 @@ fuzz_target!(|bytes: &[u8]| {
     match Roster::decode(bytes) {
         Ok(roster) => {
             assert!(roster.wards.iter().all(|ward| ward.name.len() <= MAX_NAME));
-            assert_eq!(Roster::new(roster.hospital.clone(), roster.wards.clone()), roster);
-            assert_eq!(Roster::decode(&roster.encode()).expect("ours"), roster);
+            // Its version may be another: a sender may write a number longer than it must be, and we do not.
+            let ours = Roster::new(roster.hospital.clone(), roster.wards.clone());
+            assert_eq!(ours.wards, roster.wards);
+            assert_eq!(Roster::decode(&ours.encode()), Ok(ours));
         }
         Err(e) => drop(e.to_string()),
     }

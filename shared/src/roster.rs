@@ -2,7 +2,10 @@
 //!
 //! Reports refer to wards by roster index. The roster's version is taken from its content (the
 //! first four bytes of the SHA-256 of the encoded wards), so that no counter has to survive a lost
-//! disk and the same list always has the same version. Bytes: `roster.cddl`.
+//! disk and the same list from the same agent always has the same version. It is that of the bytes
+//! as they were sent: another implementation may write a number longer than it must be, or a care
+//! type that we do not know, so that what was read is never to be encoded again in its place.
+//! Bytes: `roster.cddl`.
 
 use crate::care::CareType;
 use crate::hospital::{HospitalId, MAX_LEN, WardId};
@@ -283,6 +286,20 @@ mod tests {
         other.wards[0].name.push('!');
         assert_ne!(Roster::new(other.hospital.clone(), other.wards.clone()).version, sample().version);
         assert!(matches!(Roster::decode(&other.encode()), Err(RosterError::Version { .. })));
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_bytes_as_they_were_sent() {
+        let roster = sample();
+        // The first ward's index in two bytes more than it must have: 01 becomes 19 0001.
+        let ours = roster.encode_wards();
+        let theirs = [&ours[..2], &[0x19, 0, 1], &ours[3..]].concat();
+        let head = roster.encode().len() - ours.len() - 4;
+        let sent = [&roster.encode()[..head], &version_of(&theirs).to_be_bytes(), &theirs].concat();
+        let read = Roster::decode(&sent).expect("as good as ours");
+        assert_eq!((&read.wards, read.version), (&roster.wards, version_of(&theirs)));
+        assert_ne!(read.version, roster.version);
+        assert!(matches!(Roster::decode(&read.encode()), Err(RosterError::Version { .. })));
     }
 
     proptest! {
