@@ -42,8 +42,6 @@ const RESTART: Duration = Duration::from_secs(1);
 const SET_CLOCK_TICK: Duration = Duration::from_millis(100);
 /// A part that does not come round for so long hangs: a disk that hangs is given this.
 const STALLED: Duration = Duration::from_mins(2);
-/// A network folder may hang for minutes, and then come back.
-const SOURCES_STALLED: Duration = Duration::from_mins(10);
 /// The machine's clock may be stepped while we sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
@@ -63,9 +61,8 @@ impl Shift {
         let Some(next) = self.next_position(&stop).await else { return };
         let (appended, positions) = watch::channel(next);
         let (tell, events) = mpsc::channel(64);
-        let looking = self.vitals.part("reading the sources", SOURCES_STALLED);
         let sources = self.config.sources.clone();
-        let mut reading = source::spawn(sources, self.clock.clone(), tell, &looking, stop.child_token());
+        let mut reading = source::spawn(sources, self.clock.clone(), tell, &self.vitals, stop.child_token());
 
         let publisher = Publisher::new(
             &self.config,

@@ -27,13 +27,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hyper::Uri;
 use tokio::sync::mpsc;
 use tokio::sync::watch::{self as latest, Sender as Snapshots};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use vardpuls_service::vitals::Pulse;
+use vardpuls_service::vitals::{Pulse, Vitals};
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::count::Extra;
 use vardpuls_shared::hospital::WardId;
@@ -185,6 +186,11 @@ pub enum Fault {
     Adt(#[from] AdtFault),
 }
 
+/// A network folder may hang for minutes, and then come back.
+const SOURCES_STALLED: Duration = Duration::from_mins(10);
+/// Senders of messages wait for their answers meanwhile: no more than a disk that hangs is given.
+const KEEPER_STALLED: Duration = Duration::from_mins(2);
+
 /// A reading that says something new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceEvent {
@@ -207,10 +213,12 @@ pub fn spawn(
     sources: Vec<SourceConfig>,
     clock: Clock,
     events: mpsc::Sender<SourceEvent>,
-    pulse: &Pulse,
+    vitals: &Vitals,
     shutdown: CancellationToken,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
+    // Shared: one source that hangs must not take down the agent that reads the others.
+    let pulse = vitals.part("reading the sources", SOURCES_STALLED);
     let mut snapshots: BTreeMap<String, Snapshots<Option<Observation>>> = BTreeMap::new();
     for with in sources.iter().filter_map(SourceConfig::reconciles_with) {
         snapshots.entry(with.to_owned()).or_insert_with(|| latest::channel(None).0);
@@ -227,7 +235,8 @@ pub fn spawn(
         match kind {
             SourceKind::Adt(spec) => {
                 let with = spec.reconcile_with.as_ref().and_then(|with| snapshots.get(with)).map(Snapshots::subscribe);
-                tasks.spawn(adt::follow(name, *spec, with, teller, shutdown.clone()))
+                let pulse = vitals.part("keeping the visits of ADT messages", KEEPER_STALLED);
+                tasks.spawn(adt::follow(name, *spec, with, teller, pulse, shutdown.clone()))
             }
             SourceKind::Csv(spec) => tasks.spawn(file::follow(*spec, teller, shutdown.clone())),
             SourceKind::Polled(spec) => tasks.spawn(polled::follow(*spec, teller, shutdown.clone())),
@@ -291,10 +300,6 @@ impl Teller {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use vardpuls_service::vitals::Vitals;
-
     use super::*;
 
     #[tokio::test]

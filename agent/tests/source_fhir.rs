@@ -220,8 +220,8 @@ async fn a_signed_statement_gets_a_token_that_is_kept_and_pages_that_did_not_cha
     let source = source(folder.path(), &format!("{url}/secured"), &keys);
     let (tell, mut events) = mpsc::channel(8);
     let shutdown = CancellationToken::new();
-    let pulse = vardpuls_service::vitals::Vitals::default().part("sources", Duration::ZERO);
-    let mut tasks = source::spawn(vec![source], Clock::standing_at(NOW), tell, &pulse, shutdown.clone());
+    let vitals = vardpuls_service::vitals::Vitals::default();
+    let mut tasks = source::spawn(vec![source], Clock::standing_at(NOW), tell, &vitals, shutdown.clone());
     for _ in 0..2 {
         let event = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time").expect("an event");
         assert_eq!(occupied(&event.result.expect("readable")).map(usize::from), Some(PATIENTS));

@@ -69,8 +69,8 @@ impl Work {
         let (tell, events) = mpsc::channel(64);
         let shutdown = CancellationToken::new();
         let clock = Clock::standing_at(Time(77));
-        let pulse = Vitals::default().part("sources", Duration::ZERO);
-        let tasks = source::spawn(vec![source(folder.path(), keys)], clock, tell, &pulse, shutdown.clone());
+        let vitals = Vitals::default();
+        let tasks = source::spawn(vec![source(folder.path(), keys)], clock, tell, &vitals, shutdown.clone());
         Work { folder, events, shutdown, tasks }
     }
 

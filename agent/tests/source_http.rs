@@ -254,8 +254,8 @@ async fn what_did_not_change_is_not_sent_again_and_holds_at_the_new_time() {
     let (tell, mut events) = mpsc::channel(8);
     let shutdown = CancellationToken::new();
     let clock = Clock::standing_at(NOW);
-    let pulse = Vitals::default().part("sources", Duration::ZERO);
-    let mut tasks = source::spawn(vec![source], clock.clone(), tell, &pulse, shutdown.clone());
+    let vitals = Vitals::default();
+    let mut tasks = source::spawn(vec![source], clock.clone(), tell, &vitals, shutdown.clone());
     let mut next = async || {
         let event = tokio::time::timeout(PATIENCE, events.recv()).await.expect("in time").expect("an event");
         event.result.expect("readable")

@@ -14,6 +14,7 @@
 //! | [`sender`] | messages as bytes, in one system's habits |
 //! | [`line`] | what a line does to them: repeats, reorders inside a visit, replays, loses |
 //! | [`mllp`] | a sender's end of a connection |
+//! | [`station`] | an agent's listener alone, on a real socket |
 //! | [`receiver`] | the agent's own path from bytes to counts, without sockets and disk |
 
 pub mod arrived;
@@ -21,4 +22,5 @@ pub mod line;
 pub mod mllp;
 pub mod receiver;
 pub mod sender;
+pub mod station;
 pub mod truth;

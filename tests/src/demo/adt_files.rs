@@ -11,31 +11,25 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use vardpuls_agent::source::adt::event::{Class, Habits};
 use vardpuls_agent::source::adt::frame::framed;
 use vardpuls_agent::source::adt::hl7::{self, Message, Name};
-use vardpuls_agent::source::adt::keeper::{self, Keeping};
-use vardpuls_agent::source::adt::listener::{self, Door, Limits};
 use vardpuls_agent::source::adt::place::{Map, PlaceName};
 use vardpuls_agent::source::adt::reason::Reason;
-use vardpuls_agent::source::adt::tally;
 use vardpuls_agent::source::adt::visits::Rules;
 use vardpuls_shared::clock::Clock;
 use vardpuls_shared::hospital::WardId;
 
 use super::{DemoError, Place};
 use crate::adt::mllp::{Answer, Line};
+use crate::adt::station::{self, Station};
 
-/// The longest message that the listener takes.
-const MOST: usize = 1 << 20;
 /// A file is read up to here; what is longer than the listener takes needs not be sent whole.
-const READ: u64 = 4 * MOST as u64;
+const READ: u64 = 4 * station::MOST as u64;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to wait for an answer that the message itself does not ask for.
@@ -158,26 +152,17 @@ async fn send(
     shutdown: &CancellationToken,
 ) -> Result<Outcome, DemoError> {
     let socket = |reason| DemoError::Socket { reason };
-    let keeping = Keeping { folder: state.to_owned(), source: "files".into(), rules, rotate_key: Duration::MAX };
-    let (keeper, picture, kept) = keeper::start(keeping, Clock::System);
     let processing = ["P", "T", "D"].map(str::to_owned).to_vec();
     let habits = Habits { charset: encoding_rs::WINDOWS_1252, zone: TimeZone::UTC, registrations: false, processing };
-    let limits = Limits { connections: 8, per_address: 8, max_message: MOST, idle: Duration::from_hours(1) };
-    let tally = tally::Shared::default();
-    let door = Door::new(limits, habits, keeper, tally.clone(), Clock::System);
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(socket)?;
-    let address = listener.local_addr().map_err(socket)?;
-    let stop = CancellationToken::new();
-    let serving = tokio::spawn(listener::serve(listener, None, Arc::new(door), stop.clone()));
-
+    let station = Station::start(state, rules, habits, Clock::System).await.map_err(socket)?;
     let (mut outcome, mut line) = (Outcome::default(), None);
     for file in files {
         if shutdown.is_cancelled() {
             break;
         }
         let bytes = read(file)?;
-        let before = picture.borrow().counts.clone();
-        let answers = match converse(&mut line, address, &bytes).await {
+        let before = station.picture.borrow().counts.clone();
+        let answers = match converse(&mut line, station.address, &bytes).await {
             Ok(answers) => answers,
             Err(e) => {
                 println!("{}: {e}", file.display());
@@ -192,19 +177,16 @@ async fn send(
             None => outcome.unanswered.push(file.clone()),
         }
         // The picture is there before the answer.
-        if picture.borrow().counts != before {
+        if station.picture.borrow().counts != before {
             outcome.changed += 1;
             if !is_adt(&bytes) {
                 outcome.wrongly.push(file.clone());
             }
         }
     }
-    outcome.reasons = tally.read().reasons;
-    stop.cancel();
+    outcome.reasons = station.tally.read().reasons;
     // A panic of the listener is the finding that this is for.
-    let ended = serving.await.map_err(io::Error::other);
-    let closed = kept.await.map_err(io::Error::other);
-    ended.and(closed).map_err(socket)?;
+    station.stop().await.map_err(socket)?;
     Ok(outcome)
 }
 

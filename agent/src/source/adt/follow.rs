@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use vardpuls_service::vitals::Pulse;
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::hospital::WardId;
 
@@ -88,6 +89,7 @@ pub(in crate::source) async fn follow(
     spec: AdtSpec,
     mut snapshots: Option<Snapshots>,
     mut teller: Teller,
+    pulse: Pulse,
     shutdown: CancellationToken,
 ) {
     let clock = teller.clock.clone();
@@ -116,7 +118,7 @@ pub(in crate::source) async fn follow(
         rules: spec.rules.clone(),
         rotate_key: spec.rotate_key,
     };
-    let (keeper, mut picture, kept) = keeper::start(keeping, clock.clone());
+    let (keeper, mut picture, kept) = keeper::start(keeping, clock.clone(), pulse);
     let door = Door::new(spec.limits.clone(), spec.habits.clone(), keeper.clone(), tally.clone(), clock.clone());
     let serving = tokio::spawn(listener::serve(listener, acceptor, Arc::new(door), shutdown.clone()));
 

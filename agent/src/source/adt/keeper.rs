@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
+use vardpuls_service::vitals::Pulse;
 use vardpuls_shared::clock::{Clock, Time};
 use vardpuls_shared::hospital::WardId;
 
@@ -111,10 +112,17 @@ impl Handle {
 
 /// Starts the keeper; the picture is there once the store was opened. The task ends after the last handle is gone, with
 /// the store closed.
-pub fn start(keeping: Keeping, clock: Clock) -> (Handle, watch::Receiver<Picture>, tokio::task::JoinHandle<()>) {
+///
+/// It beats while it works and rests while it waits for work: a listener to whom nobody talks is not stuck, a disk that
+/// never answers is.
+pub fn start(
+    keeping: Keeping,
+    clock: Clock,
+    pulse: Pulse,
+) -> (Handle, watch::Receiver<Picture>, tokio::task::JoinHandle<()>) {
     let (sender, work) = mpsc::channel(QUEUE);
     let (picture, seen) = watch::channel(Picture::default());
-    let mut keeper = Keeper { keeping, clock, open: None, picture, seen: Seen::default() };
+    let mut keeper = Keeper { keeping, clock, open: None, picture, seen: Seen::default(), pulse };
     let thread = tokio::task::spawn_blocking(move || keeper.run(work));
     (Handle(sender), seen, thread)
 }
@@ -125,16 +133,21 @@ struct Keeper {
     open: Option<(Store, Visits)>,
     picture: watch::Sender<Picture>,
     seen: Seen,
+    pulse: Pulse,
 }
 
 impl Keeper {
     fn run(&mut self, mut work: mpsc::Receiver<Work>) {
+        self.pulse.beat();
         if let Err(e) = self.open() {
             self.fault(&e);
         }
+        self.pulse.rest();
         let mut turn = Vec::new();
         while work.blocking_recv_many(&mut turn, QUEUE) > 0 {
+            self.pulse.beat();
             self.turn(&mut turn);
+            self.pulse.rest();
         }
     }
 
@@ -286,5 +299,68 @@ impl Seen {
             self.known.remove(&oldest);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Instant;
+
+    use vardpuls_service::vitals::Vitals;
+
+    use super::*;
+    use crate::source::adt::place::Map;
+
+    const WITHIN: Duration = Duration::from_mins(2);
+
+    fn begin(vitals: &Vitals, folder: &std::path::Path) -> (Handle, watch::Receiver<Picture>) {
+        let rules = Rules {
+            map: Map::default(),
+            classes: [].into(),
+            assume_empty: true,
+            tombstone: Duration::from_hours(48),
+            longest_stay: Duration::from_hours(48),
+        };
+        let keeping = Keeping { folder: folder.to_owned(), source: "pas".into(), rules, rotate_key: Duration::MAX };
+        let (keeper, picture, _) = start(keeping, Clock::standing_at(Time(1)), vitals.part("the keeper", WITHIN));
+        (keeper, picture)
+    }
+
+    /// Whether a watchdog would see it two minutes and more from now.
+    fn is_stuck(vitals: &Vitals) -> bool {
+        vitals.stalled(Instant::now() + 2 * WITHIN).is_some()
+    }
+
+    async fn until(what: &str, condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !condition() {
+            assert!(Instant::now() < deadline, "never happened: {what}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_keeper_that_waits_for_work_is_not_stuck() {
+        let (vitals, folder) = (Vitals::default(), tempfile::tempdir().expect("a folder"));
+        let (keeper, mut picture) = begin(&vitals, folder.path());
+        picture.changed().await.expect("it opens its store");
+        keeper.expire().await;
+        until("it rests", || !is_stuck(&vitals)).await;
+    }
+
+    #[tokio::test]
+    async fn a_keeper_whose_disk_never_answers_is_stuck() {
+        let (vitals, folder) = (Vitals::default(), tempfile::tempdir().expect("a folder"));
+        // Whoever opens a pipe waits for its other end.
+        let key = folder.path().join("adt-pas.key");
+        assert!(Command::new("mkfifo").arg(&key).status().expect("runs").success());
+        let (keeper, _picture) = begin(&vitals, folder.path());
+        until("it is seen to be stuck", || is_stuck(&vitals)).await;
+        assert_eq!(vitals.stalled(Instant::now()), None, "not yet");
+        // The other end: there is no key in it, but an answer.
+        drop(std::fs::OpenOptions::new().write(true).open(&key).expect("the keeper reads"));
+        until("it goes on", || !is_stuck(&vitals)).await;
+        drop(keeper);
     }
 }
