@@ -167,6 +167,25 @@ class Mosquitto(TestCase):
 
     # --- the tests -------------------------------------------------------------------------------------------------
 
+    def test_an_alert_that_the_broker_kept_through_its_end_is_cleared(self):
+        ghosts = ["vardpuls/v1/alert/full.nation.1", "vardpuls/v1/json/alert/full.nation.1"]
+        before = self.client("aggregator")
+        for topic in ghosts:
+            self.publish(before, topic, b"of a life before", retain=True)
+        before.disconnect()
+        reader = self.client("reader-1", "vardpuls/v1/alert/#", "vardpuls/v1/json/#")
+        wait_for("what the broker keeps", lambda: all(topic in reader.heard for topic in ghosts))
+        self.start_centre()
+        cleared = lambda: all(reader.heard[topic][-1] == b"" for topic in ghosts)
+        wait_for("the word that they are gone", cleared, 30, self.centre)
+        # Whoever comes later finds nothing: of what the broker keeps, the feed comes after where they were.
+        feed = "vardpuls/v1/json/feed/nation"
+        wait_for("feed", lambda: feed in reader.heard, 30, self.centre)
+        reader.disconnect()
+        late = self.client("reader-1", "vardpuls/v1/alert/#", "vardpuls/v1/json/#")
+        wait_for("feed", lambda: feed in late.heard)
+        self.assertFalse([topic for topic in late.heard if "alert" in topic])
+
     def test_reports_are_receipted_and_stand_in_the_feed(self):
         self.start_centre()
         for hospital in HOSPITALS:
