@@ -210,6 +210,7 @@ pub(in super::super) struct JournalEntry {
     unit: Option<String>,
     #[schema(nullable = false)]
     care: Option<Vec<super::Care>>,
+    /// Of `moved` too: where its hospital lies now.
     #[schema(nullable = false)]
     region: Option<String>,
     /// Whether it stays after its condition ended, until somebody acknowledges it.
@@ -241,6 +242,7 @@ enum Act {
     Commented,
     Suppressed,
     Released,
+    Moved,
     Shelved,
     Unshelved,
     RemovedFromService,
