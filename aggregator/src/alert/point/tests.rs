@@ -230,6 +230,21 @@ proptest! {
     }
 
     #[test]
+    fn what_is_told_to_leave_a_point_unmoved_does(shape in shapes(), steps in steps()) {
+        let rule = shape.rule();
+        let (mut point, mut now) = (Point::default(), Time(START));
+        for (after, seen) in steps {
+            now = now.plus(Duration::from_secs(after));
+            let (before, unmoved) = (point, point.is_unmoved_by(&rule, &seen));
+            let change = point.judge(&rule, &seen, None, now);
+            prop_assert!(!unmoved || (change.is_none() && point == before), "{before:?} by {seen:?}");
+            if before.is_at_rest() && seen.value.is_none_or(|value| !rule.raises(value)) {
+                prop_assert!(unmoved, "a point at rest need not be read");
+            }
+        }
+    }
+
+    #[test]
     fn a_point_that_is_remembered_goes_on_as_if_nothing_had_been(shape in shapes(), steps in steps(), cut in 0usize..300) {
         let rule = shape.rule();
         let (mut whole, mut broken) = (Point::default(), Point::default());
