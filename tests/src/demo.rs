@@ -17,6 +17,7 @@ use crate::hospital::HospitalError;
 use crate::replay::ReplayError;
 
 mod adt_files;
+mod feeding;
 mod recorded;
 mod simulated;
 pub mod table;
@@ -93,6 +94,14 @@ pub enum DemoError {
     /// A hospital.
     #[error(transparent)]
     Hospital(#[from] HospitalError),
+    /// A simulated hospital's database.
+    #[error("{}: {reason}", folder.display())]
+    Database {
+        /// Where it lies.
+        folder: PathBuf,
+        /// What is wrong with it.
+        reason: sqlx::Error,
+    },
     /// The recording.
     #[error(transparent)]
     Replay(#[from] ReplayError),

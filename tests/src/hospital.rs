@@ -25,6 +25,8 @@ use vardpuls_shared::clock::Clock;
 use vardpuls_shared::hospital::{HospitalId, RegionCode};
 use vardpuls_shared::key::{KeyError, PublicKey, SigningKey};
 
+pub mod admissions;
+pub mod database;
 pub mod drop;
 
 /// What an agent shall be.
@@ -40,8 +42,8 @@ pub struct Setup {
     pub pace: Pace,
     /// The `[[ward]]` tables of its config.
     pub wards: Vec<Table>,
-    /// The `[[source]]` table of its config.
-    pub source: Table,
+    /// The `[[source]]` tables of its config.
+    pub sources: Vec<Table>,
 }
 
 /// When an agent reports.
@@ -153,7 +155,7 @@ impl Hospital {
         ];
         config.insert("report".into(), table(report.map(|(key, d)| (key, format!("{}ms", d.as_millis())))).into());
         config.insert("ward".into(), setup.wards.clone().into());
-        config.insert("source".into(), vec![setup.source.clone()].into());
+        config.insert("source".into(), setup.sources.clone().into());
         write(&self.config_file, config.to_string().as_bytes())
     }
 

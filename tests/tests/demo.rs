@@ -44,6 +44,7 @@ fn it_serves_all_hospitals_and_ends_on_sigterm() {
     let http = line_with("http://").split("http://").nth(1).expect("an address").trim_end_matches('/').to_owned();
     assert!(line_with("centre's key").contains("ed25519:"));
     assert!(line_with("mosquitto_sub").contains("vardpuls/v1/json/feed/nation"));
+    assert!(line_with("read from").contains("2 CSV exports, 2 SQL databases (SQLite), 1 HL7 v2 ADT"));
     line_with("5 of 5 hospitals report");
 
     let deadline = Instant::now() + WITHIN;

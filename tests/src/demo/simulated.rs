@@ -3,7 +3,6 @@
 //! In: how many hospitals, a seed, a speed. Out: the country, until shutdown. Simulated time runs faster than the
 //! clock on the wall; reports carry the clock's time, because the centre judges freshness by its own.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -11,24 +10,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use vardpuls_aggregator::view::View;
 use vardpuls_shared::clock::Clock;
-use vardpuls_shared::count::Counts;
 
+use super::feeding::{self, Feed, Feeding};
 use super::{DemoError, Place, introduce, table};
 use crate::centre::{self, Centre, Folder};
-use crate::hospital::{Agent, Hospital, Link, drop};
+use crate::hospital::{Agent, Hospital, Link};
 use crate::nation::Nation;
 use crate::nation::rhythm::Moment;
 use crate::nation::simulation::Simulation;
 
-/// How often the simulation goes on; a hospital exports in every fourth step.
+/// How often the simulation goes on; a hospital's systems say what holds in every fourth step.
 const STEP: Duration = Duration::from_millis(500);
 
 /// How often a terminal is written anew, and how often a pipe gets a line.
 const REDRAW: Duration = Duration::from_secs(1);
 const LINE: Duration = Duration::from_secs(5);
-
-/// An export is made anew at least this often, also when nothing has changed.
-const EXPORT_EVERY: Duration = Duration::from_secs(15);
 
 /// What is simulated.
 #[derive(Debug, Clone, Copy)]
@@ -62,22 +58,23 @@ impl Simulated {
             },
         )?;
         let mut hospitals = Vec::with_capacity(nation.hospitals.len());
-        for hospital in &nation.hospitals {
+        for (at, hospital) in nation.hospitals.iter().enumerate() {
             let own = place.folder.join("agents").join(hospital.id.as_str());
-            let setup = drop::setup(hospital, &own.join("drops"));
+            let (setup, feeding) = Feeding::of(at, hospital, &own.join("drops"))?;
             let (hospital, card) = Hospital::create(&own, &setup)?;
             folder.enrol(&card)?;
-            hospitals.push((hospital, setup));
+            hospitals.push((hospital, setup, feeding));
         }
         let centre = folder.start(Clock::System).await?;
         introduce(&centre, place);
         let link = Link { mqtt: centre.mqtt, centre_key: centre.public_key };
-        for (hospital, setup) in &hospitals {
-            hospital.configure(setup, &link)?;
+        let mut feeds = Vec::with_capacity(hospitals.len());
+        for (hospital, setup, feeding) in hospitals {
+            hospital.configure(&setup, &link)?;
+            feeds.push(Feed::new(hospital, feeding).await?);
         }
-        let hospitals = hospitals.into_iter().map(|(hospital, _)| hospital).collect();
-        let mut country =
-            Country { nation, simulation, exporter: Exporter::new(hospitals), agents: Vec::new(), centre };
+        println!("{}", feeding::mix(&feeds));
+        let mut country = Country { nation, simulation, feeds, agents: Vec::new(), centre };
         let result = country.live(self, shutdown).await;
         println!("ending");
         country.agents.iter().for_each(Agent::ask_to_stop);
@@ -93,7 +90,7 @@ impl Simulated {
 struct Country {
     nation: Nation,
     simulation: Simulation,
-    exporter: Exporter,
+    feeds: Vec<Feed>,
     agents: Vec<Agent>,
     centre: Centre,
 }
@@ -101,13 +98,13 @@ struct Country {
 impl Country {
     async fn live(&mut self, simulated: &Simulated, shutdown: &CancellationToken) -> Result<(), DemoError> {
         for at in 0..self.nation.hospitals.len() {
-            self.exporter.export(at, &self.nation, &self.simulation)?;
+            self.feed(at).await?;
         }
-        for hospital in &self.exporter.hospitals {
+        for feed in &self.feeds {
             if shutdown.is_cancelled() {
                 return Ok(());
             }
-            self.agents.push(hospital.start(Clock::System)?);
+            self.agents.push(feed.start()?);
             // Lets the others go on while many are started.
             tokio::task::yield_now().await;
         }
@@ -125,7 +122,7 @@ impl Country {
             let minutes = (began.elapsed().as_secs_f64() * simulated.minutes_a_second) as u64;
             self.simulation.advance_to(Moment(Moment::START.0 + minutes));
             for at in (0..self.nation.hospitals.len()).filter(|at| at % 4 == step % 4) {
-                self.exporter.export(at, &self.nation, &self.simulation)?;
+                self.feed(at).await?;
             }
             step += 1;
             if self.centre.has_ended() || self.agents.iter().any(Agent::has_ended) {
@@ -135,33 +132,11 @@ impl Country {
             screen.show(&self.centre.view(), &simulated.headline(self.simulation.now()));
         }
     }
-}
 
-/// Writes the hospitals' exports when there is something new in them.
-struct Exporter {
-    hospitals: Vec<Hospital>,
-    last: Vec<Option<(Instant, BTreeMap<u16, Counts>)>>,
-}
-
-impl Exporter {
-    fn new(hospitals: Vec<Hospital>) -> Exporter {
-        let last = vec![None; hospitals.len()];
-        Exporter { hospitals, last }
-    }
-
-    fn export(&mut self, at: usize, nation: &Nation, simulation: &Simulation) -> Result<(), DemoError> {
-        let counts = simulation.counts(nation, at);
-        let is_due = match &self.last[at] {
-            Some((when, last)) => *last != counts || when.elapsed() >= EXPORT_EVERY,
-            None => true,
-        };
-        if is_due {
-            let bytes = drop::render(&nation.hospitals[at], &counts, Clock::System.now());
-            let hospital = &self.hospitals[at];
-            drop::put(hospital, &bytes).map_err(|reason| DemoError::Folder { file: hospital.drops(), reason })?;
-            self.last[at] = Some((Instant::now(), counts));
-        }
-        Ok(())
+    /// Lets a hospital's systems say what holds now.
+    async fn feed(&mut self, at: usize) -> Result<(), DemoError> {
+        let counts = self.simulation.counts(&self.nation, at);
+        self.feeds[at].tell(&self.nation.hospitals[at], counts).await
     }
 }
 

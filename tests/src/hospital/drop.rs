@@ -20,8 +20,11 @@ use crate::nation;
 /// The file that a simulated hospital's system exports, in its drops folder.
 pub const FILE: &str = "vardplatser.csv";
 
+/// What the agent calls this source.
+pub(super) const NAME: &str = "vardplatser";
+
 /// Our word and the export's header, in the order of the columns.
-const COLUMNS: [(&str, &str, Option<Extra>); 11] = [
+pub(super) const COLUMNS: [(&str, &str, Option<Extra>); 11] = [
     ("ward", "Avdelning", None),
     ("time", "Tid (UTC)", None),
     ("decided", "Fastställda", Some(Extra::DECIDED)),
@@ -48,8 +51,8 @@ fn is_old(hospital: &nation::Hospital) -> bool {
     hospital.id.as_str().bytes().map(u32::from).sum::<u32>().is_multiple_of(2)
 }
 
-/// What the agent of a simulated hospital shall be; `drops` is where its system exports to.
-pub fn setup(hospital: &nation::Hospital, drops: &Path) -> Setup {
+/// What the agent of a simulated hospital shall be, whatever it reads.
+pub(super) fn reading(hospital: &nation::Hospital, sources: Vec<Table>) -> Setup {
     let wards = hospital.wards.iter().map(|ward| {
         let mut entry = table([
             ("id", ward.id.as_str()),
@@ -64,8 +67,25 @@ pub fn setup(hospital: &nation::Hospital, drops: &Path) -> Setup {
         entry.insert("capabilities".into(), capabilities.collect::<Vec<_>>().into());
         entry
     });
+    Setup {
+        hospital: hospital.id.clone(),
+        name: hospital.name.clone(),
+        region: hospital.region.clone(),
+        pace: PACE,
+        wards: wards.collect::<Vec<Table>>(),
+        sources,
+    }
+}
+
+/// The agent of a simulated hospital whose system exports to `drops`.
+pub fn setup(hospital: &nation::Hospital, drops: &Path) -> Setup {
+    reading(hospital, vec![source(hospital, drops)])
+}
+
+/// The table of the source that reads the export.
+pub(super) fn source(hospital: &nation::Hospital, drops: &Path) -> Table {
     let mut source = table([
-        ("name", "vardplatser"),
+        ("name", NAME),
         ("kind", "csv"),
         ("scan", "2s"),
         ("settle", "0s"),
@@ -75,14 +95,7 @@ pub fn setup(hospital: &nation::Hospital, drops: &Path) -> Setup {
     source.insert("path".into(), drops.join(FILE).to_string_lossy().into_owned().into());
     source.insert("columns".into(), table(COLUMNS.map(|(word, header, _)| (word, header))).into());
     source.insert("time".into(), table([("zone", "UTC"), ("format", "%Y-%m-%d %H:%M:%S")]).into());
-    Setup {
-        hospital: hospital.id.clone(),
-        name: hospital.name.clone(),
-        region: hospital.region.clone(),
-        pace: PACE,
-        wards: wards.collect::<Vec<Table>>(),
-        source,
-    }
+    source
 }
 
 /// The export's bytes.

@@ -133,7 +133,7 @@ impl Department {
             region: self.region.clone(),
             pace: PACE,
             wards: vec![ward],
-            source,
+            sources: vec![source],
         }
     }
 }

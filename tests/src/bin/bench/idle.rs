@@ -114,7 +114,7 @@ fn hospital(folder: &Path) -> Result<(Hospital, vardpuls_shared::card::Card, var
             valid_for: Duration::from_mins(3),
         },
         wards: wards.collect(),
-        source: source.parse().map_err(|e: toml::de::Error| e.to_string())?,
+        sources: vec![source.parse().map_err(|e: toml::de::Error| e.to_string())?],
     };
     let (hospital, card) = Hospital::create(&folder, &setup).map_err(|e| e.to_string())?;
     let rows: Vec<String> = (1..=25).map(|n| format!("w{n},20,{}\n", 12 + n % 8)).collect();
