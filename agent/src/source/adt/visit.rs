@@ -28,8 +28,8 @@ use vardpuls_shared::clock::Time;
 
 use super::event::{Act, Class, When};
 
-/// How many statements a visit keeps; beyond, notes go first, then the oldest.
-pub const MAX_STATEMENTS: usize = 32;
+/// How many statements a visit keeps; beyond, one goes that does not matter now: of those notes first, then the oldest.
+pub const MAX_STATEMENTS: usize = 64;
 
 /// A place's number in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,10 +112,24 @@ impl Visit {
         let at = self.statements.partition_point(|s| order(s) <= order(&statement));
         self.statements.insert(at, statement);
         if self.statements.len() > MAX_STATEMENTS {
-            let note = self.statements.iter().position(|s| s.act == Act::Note);
-            self.statements.remove(note.unwrap_or(0));
+            let spare = self.spare();
+            self.statements.remove(spare);
         }
         true
+    }
+
+    /// The statement that can best be spared.
+    fn spare(&self) -> usize {
+        let now = self.now();
+        let matters = |n: &usize| {
+            let mut without = self.clone();
+            without.statements.remove(*n);
+            without.now() != now
+        };
+        let is_note = |n: &usize| self.statements[*n].act == Act::Note;
+        let all = || 0..self.statements.len();
+        let in_order = all().filter(is_note).chain(all().filter(|n| !is_note(n)));
+        in_order.into_iter().find(|n| !matters(n)).unwrap_or(0)
     }
 
     /// Where it stands now.
@@ -374,6 +388,17 @@ mod tests {
         let v = visit(&[taken_over(said(Act::Admit, 2, Some(3))), said(Act::Note, 20, Some(3))]);
         assert_eq!(place(v.now()), Some(3));
         assert!(!visit(&[own[1], other[0], other[1]]).now().open);
+    }
+
+    #[test]
+    fn what_is_let_go_of_changes_nothing_now() {
+        let mut v = visit(&[said(Act::Admit, 1, Some(1)), said(Act::Leave, 2, Some(1)), said(Act::Note, 3, Some(2))]);
+        for n in 0..u64::try_from(MAX_STATEMENTS).expect("few") * 2 {
+            let before = v.now();
+            v.take(said(Act::Transfer, 10 + 2 * n, None));
+            assert_eq!(v.now(), before);
+        }
+        assert_eq!((v.statements().len(), place(v.now()), v.now().on_leave), (MAX_STATEMENTS, Some(2), true));
     }
 
     #[test]
