@@ -141,8 +141,8 @@ impl<'d> Arrived<'d> {
         }
         let first = *heard.arrived.first().expect("it ends after it began");
         let misleads = |at: &usize| self.days.told[truth.told[*at]].misleads;
-        let mut doubtful = heard.arrived.range(heard.counted..).chain([&first]);
-        let tells = first == 0 || !doubtful.any(misleads);
+        // Also what came before the snapshot: where the census was misled, the snapshot was compared with what is not so.
+        let tells = first == 0 || !heard.arrived.iter().any(misleads);
         (tells && is_whole(&heard.arrived, first, heard.counted)).then(|| truth.stood[end])
     }
 

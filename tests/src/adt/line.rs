@@ -70,7 +70,9 @@ pub fn carry(days: &Days, sender: &Sender, disturbance: Disturbance, seed: u64) 
         // A class that does not count is not kept of a visit that nobody knows yet.
         let messages = told.threads.iter().flat_map(|thread| &days.threads[*thread].told);
         let uncounted = messages.flat_map(|n| &days.told[*n].groups).any(|group| group.class == 'R');
-        let (late, lost) = (chance(disturbance.late) && !uncounted, chance(disturbance.lost));
+        // What is tied to another would hold that one up as well.
+        let late = chance(disturbance.late) && !uncounted && !is_tied;
+        let lost = chance(disturbance.lost);
         let (repeated, replayed) = (chance(disturbance.repeated), chance(disturbance.replayed));
         let resent = chance(disturbance.resent) && !is_tied && sender.event_segment;
         if lost || told.at < deaf_until {
