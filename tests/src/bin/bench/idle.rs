@@ -123,7 +123,7 @@ fn hospital(folder: &Path) -> Result<(Hospital, vardpuls_shared::card::Card, var
 }
 
 /// A field of the process's status, in kB.
-fn kilobytes(pid: u32, name: &str) -> Result<f64, String> {
+pub(crate) fn kilobytes(pid: u32, name: &str) -> Result<f64, String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|e| e.to_string())?;
     let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
     let field = line.ok_or_else(|| format!("no {name}"))?;

@@ -4,6 +4,7 @@
 //! stands beside, the ratio of the two, and the bar where there is one. Both sides of a ratio are
 //! measured in the same run, in turns, because machines differ and are noisy. Never part of a test.
 
+mod adt;
 mod alarm_latency;
 mod alarms;
 mod fixture;
@@ -24,7 +25,7 @@ use table::Row;
 /// Measures Vardpuls and prints one table.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Only these measurements: size, ingest, rollup, alarms, latency, alarm-latency, idle.
+    /// Only these measurements: size, ingest, rollup, alarms, latency, alarm-latency, idle, adt.
     only: Vec<String>,
     /// How long the idle agent is watched, in seconds.
     #[arg(long, default_value_t = 180)]
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     take("latency", &mut latency::measure);
     take("alarm-latency", &mut alarm_latency::measure);
     take("idle", &mut || idle::measure(options.idle_for));
+    take("adt", &mut adt::measure);
     table::print(&rows);
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
