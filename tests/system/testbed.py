@@ -67,8 +67,10 @@ class Process:
     def spawn(self):
         """Starts it, again if need be; the files are continued."""
         with self.output.open("ab") as output, self.errors.open("ab") as errors:
+            # A session of its own: what a wrapper such as faketime starts ends with it.
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, **self.options
+                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True,
+                **self.options
             )
 
     def text(self):
@@ -81,9 +83,9 @@ class Process:
         return self.process.poll() is None
 
     def kill(self):
-        """SIGKILL, and waits until it is gone."""
-        if self.running():
-            self.process.kill()
+        """SIGKILL to it and to what it has started, and waits until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self, seconds=15):
