@@ -128,8 +128,8 @@ impl Visit {
         };
         let is_note = |n: &usize| self.statements[*n].act == Act::Note;
         let all = || 0..self.statements.len();
-        let in_order = all().filter(is_note).chain(all().filter(|n| !is_note(n)));
-        in_order.into_iter().find(|n| !matters(n)).unwrap_or(0)
+        let mut notes_first = all().filter(is_note).chain(all().filter(|n| !is_note(n)));
+        notes_first.find(|n| !matters(n)).unwrap_or(0)
     }
 
     /// Where it stands now.
