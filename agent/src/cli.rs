@@ -30,6 +30,9 @@ use crate::{Agent, check, core_dumps, preview, signer, status};
 
 /// The program.
 const NAME: &str = "vardpuls-agent";
+/// What database drivers say of their own accord: a server's notices, errors and rows as they come. Of them only what
+/// `source/sql/fault.rs` lets through may be written down.
+const MUTED: [&str; 2] = ["sqlx::postgres::notice", "tiberius"];
 
 #[derive(Debug, Parser)]
 #[command(
@@ -138,7 +141,7 @@ pub fn command() -> clap::Command {
 /// Reads the command line, does it, prints what went wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = log::start(NAME, "info").map_err(Into::into).and_then(|()| {
+    let done = log::start(NAME, "info", &MUTED).map_err(Into::into).and_then(|()| {
         // Every command holds a key, or reads what must not be kept.
         core_dumps::forbid()?;
         run(&cli)

@@ -101,7 +101,7 @@ impl Cli {
 
 fn run(file: &Path) -> Result<(), Box<dyn Error>> {
     // rumqttd calls every ordinary disconnect an error.
-    log::start(NAME, "info,rumqttd=off")?;
+    log::start(NAME, "info,rumqttd=off", &[])?;
     let config = Config::load(file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

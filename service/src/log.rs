@@ -1,13 +1,14 @@
 //! Where events go: the journal where the service manager connected us to it, else standard error.
 //!
-//! Which events: what the program asks for, or what `RUST_LOG` says (`debug`, `info,rumqttc=debug`).
+//! Which events: what the program asks for, or what `RUST_LOG` says (`debug`, `info,rumqttc=debug`); never those that the program
+//! mutes because they can hold what must not be written down.
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _};
 use std::str::FromStr as _;
 
 use systemd_journal_logger::{JournalLog, connected_to_journal};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -33,12 +34,13 @@ impl std::fmt::Display for WrongFilter {
 
 impl Error for WrongFilter {}
 
-/// Starts the log of the program `name`. `wanted` holds where `RUST_LOG` does not say otherwise.
-pub fn start(name: &str, wanted: &str) -> Result<(), WrongFilter> {
+/// Starts the log of the program `name`. `wanted` holds where `RUST_LOG` does not say otherwise; the targets `muted` are
+/// silent whatever it says.
+pub fn start(name: &str, wanted: &str, muted: &[&str]) -> Result<(), WrongFilter> {
     let asked = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
     let filter = filter(asked.as_deref().unwrap_or(wanted))?;
     let journal = connected_to_journal().then(JournalLog::empty).and_then(Result::ok);
-    let events = tracing_subscriber::registry().with(filter);
+    let events = tracing_subscriber::registry().with(filter).with(all_but(muted));
     if let Some(journal) = journal {
         let journal = journal.with_syslog_identifier(name.to_owned());
         events.with(Journal::new(move |record: &log::Record<'_>| journal.journal_send(record))).init();
@@ -51,6 +53,11 @@ pub fn start(name: &str, wanted: &str) -> Result<(), WrongFilter> {
 
 fn filter(text: &str) -> Result<Targets, WrongFilter> {
     Targets::from_str(text).map_err(|_| WrongFilter(text.to_owned()))
+}
+
+fn all_but(muted: &[&str]) -> Targets {
+    let silent = muted.iter().map(|target| (*target, LevelFilter::OFF));
+    Targets::new().with_default(LevelFilter::TRACE).with_targets(silent)
 }
 
 /// Says that the program did not start or ended by itself: in the journal as an event of its own,
@@ -87,6 +94,14 @@ mod tests {
             assert!(filter(right).is_ok(), "{right}");
         }
         assert!(filter("a=b=c").expect_err("wrong").to_string().contains("RUST_LOG=\"a=b=c\""));
+    }
+
+    #[test]
+    fn what_is_muted_is_silent_with_all_that_is_in_it() {
+        let filter = all_but(&["driver"]);
+        for (target, heard) in [("driver", false), ("driver::wire", false), ("drive", true), ("agent", true)] {
+            assert_eq!(filter.would_enable(target, &tracing::Level::ERROR), heard, "{target}");
+        }
     }
 
     #[test]
