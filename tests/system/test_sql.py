@@ -1,60 +1,13 @@
 """SQL sources against a real PostgreSQL and a real MariaDB: counts, a kill in the middle, a wrong password, a missing
-column, a query that hangs, and an attempt to write. The agent is the built program; nothing is ever sent."""
+column, a query that hangs, and an attempt to write."""
 
-import json
 import os
 import pathlib
 import pwd
 import shutil
-import subprocess
 
-from testbed import BINARIES, TestCase, free_port, run, wait_for
-
-AGENT = BINARIES / "vardpuls-agent"
-PASSWORD = "s3cret-of-the-test"
-CONFIG = """
-hospital = "SE0000000000-0001"
-name = "Test hospital"
-region = "01"
-state-dir = "state"
-key-file = "agent.key"
-centre-key = "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
-broker = {{ url = "mqtt://127.0.0.1:1" }}
-[report]
-valid-for = "10m"
-[[ward]]
-index = 1
-id = "iva"
-name = "IVA"
-care = "icu"
-[[ward]]
-index = 2
-id = "med"
-name = "Medicine"
-care = "general"
-[[source]]
-name = "beds"
-kind = "sql"
-url = "{url}"
-username = "reader"
-password-file = "{password}"
-tls = "off"
-every = "1s"
-timeout = "2s"
-query = "{query}"
-[source.columns]
-ward = "ward"
-staffed = "staffed"
-occupied = "occupied"
-[source.wards]
-ICU = "iva"
-M1 = "med"
-"""
-QUERY = "SELECT code AS ward, open AS staffed, used AS occupied FROM beds"
-TABLE = f"""
-CREATE TABLE beds (code varchar(9), open integer, used decimal(5,0), note varchar(99));
-INSERT INTO beds VALUES ('ICU', 10, 7, '19121212-1212'), ('M1', 20, 18, NULL);
-"""
+from sql_source import PASSWORD, TABLE, SqlTestCase
+from testbed import free_port, run, wait_for
 
 
 class Database:
@@ -135,54 +88,30 @@ class MariaDb(Database):
         return run(["mariadb", "--no-defaults", "-u", "root", f"--socket={self.data}/sock", "-e", sql])
 
 
-class Sql(TestCase):
-    def config(self, database, query=QUERY, password=PASSWORD):
-        (self.folder / "password").write_text(password + "\n")
-        file = self.folder / "agent.toml"
-        file.write_text(CONFIG.format(url=database.url, query=query.replace('"', '\\"'), password="password"))
-        return file
-
-    def check(self, file):
-        """What `check` says about the source, as text."""
-        done = subprocess.run([AGENT, "check", "--json", "--config", file], capture_output=True, text=True, timeout=60)
-        self.assertNotIn(PASSWORD, done.stdout + done.stderr)
-        self.assertNotIn("1912", done.stdout + done.stderr)
-        return done.stdout
-
-    def status(self, file):
-        done = subprocess.run([AGENT, "status", "--json", "--config", file], capture_output=True, text=True, timeout=30)
-        if done.returncode == 1 and not done.stdout.startswith("{"):
-            raise ValueError("the agent does not answer yet")
-        return json.loads(done.stdout)["sources"]["beds"]
-
+class Sql(SqlTestCase):
     def everything(self, database):
-        file = self.config(database)
-        (self.folder / "state").mkdir(exist_ok=True)
-        run([AGENT, "keygen", "--config", file])
+        file = self.config(database.url)
+        agent = self.runs(file)
         self.assertIn("2 wards, observed at", self.check(file))
 
-        self.assertIn("refused us", self.check(self.config(database, password="wrong")))
+        self.assertIn("refused us", self.check(self.config(database.url, password="wrong")))
         query, said = database.missing
-        self.assertIn(said, self.check(self.config(database, query)))
+        self.assertIn(said, self.check(self.config(database.url, query)))
         query, said = database.writes
-        refused = self.check(self.config(database, query))
+        refused = self.check(self.config(database.url, query))
         self.assertIn("refused to write", refused)
         self.assertIn(said, refused)
         self.assertIn("2", database.say("SELECT count(*) FROM " + ("hospital." if isinstance(database, MariaDb) else "") + "beds"))
-        self.assertIn("no result within the 2 s of timeout", self.check(self.config(database, database.hangs)))
+        self.assertIn("no result within the 2 s of timeout", self.check(self.config(database.url, database.hangs)))
         if database.converts:
-            self.assertIn("failed with code 22P02", self.check(self.config(database, database.converts)))
+            self.assertIn("failed with code 22P02", self.check(self.config(database.url, database.converts)))
 
-        file = self.config(database)
-        agent = self.start("agent", [AGENT, "run", "--config", file])
-        wait_for("counts", lambda: self.status(file)["wards"] == 2, process=agent)
+        file = self.config(database.url)
         database.kill()
         wait_for("a fault", lambda: "cannot be reached" in (self.status(file)["error"] or ""), process=agent)
         database.start()
         wait_for("counts again", lambda: self.status(file)["error"] is None, process=agent)
-        self.assertEqual(agent.stop(), 0)
-        self.assertNotIn(PASSWORD, agent.log())
-        self.assertNotIn("1912", agent.log())
+        self.ends(agent)
 
     def test_postgresql(self):
         self.everything(Postgres(self))

@@ -232,7 +232,7 @@ fn the_worked_examples_are_right() {
     let page = std::fs::read_to_string(file).expect("the page");
     let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let examples: Vec<_> = blocks.filter(|block| block.starts_with("[[source]]")).collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     let second = WARD.replace("index = 1", "index = 2").replace("\"iva\"", "\"med-1\"");
     let beds = examples.iter().find(|example| example.contains("name = \"beds\"\nkind = \"sql\"")).expect("SQL");
     for example in &examples {
@@ -277,9 +277,9 @@ fn small_wards_must_be_in_a_group_that_is_large_enough() {
 fn polled_sources_have_defaults_and_paths_beside_the_file() {
     let json = "[[source]]\nname = \"api\"\nkind = \"json\"\nurl = \"https://h.example/beds\"\nbearer-token-file = \"t\"\n\
         [source.pointers.iva]\noccupied = \"/icu\"\n";
-    let sql = "[[source]]\nname = \"db\"\nkind = \"sql\"\nurl = \"mariadb://h.example/beds\"\nusername = \"u\"\n\
+    let sql_text = "[[source]]\nname = \"db\"\nkind = \"sql\"\nurl = \"mariadb://h.example/beds\"\nusername = \"u\"\n\
         query = \"SELECT 1 ; \"\nward = \"iva\"\n[source.columns]\noccupied = \"o\"\n";
-    let config = parse(&[HEAD, BROKER, WARD, json, sql].concat()).expect("right");
+    let config = parse(&[HEAD, BROKER, WARD, json, sql_text].concat()).expect("right");
     let polled = |at: usize| {
         let SourceKind::Polled(spec) = &config.sources[at].kind else { panic!("{:?}", config.sources) };
         spec.as_ref().clone()
@@ -291,6 +291,12 @@ fn polled_sources_have_defaults_and_paths_beside_the_file() {
     assert_eq!((sql.query.as_str(), sql.database.to_string().as_str()), ("SELECT 1", "mysql://h.example:3306/beds"));
     let Database::MySql(server) = sql.database else { panic!("mysql") };
     assert_eq!(server.tls, Some(ServerTls { ca_file: None, client: None }));
+    for scheme in ["mssql", "sqlserver"] {
+        let config = parse(&[HEAD, BROKER, WARD, &sql_text.replace("mariadb", scheme)].concat()).expect("right");
+        let SourceKind::Polled(spec) = &config.sources[0].kind else { panic!("{:?}", config.sources) };
+        let PolledKind::Sql(sql) = &spec.kind else { panic!("sql") };
+        assert_eq!(sql.database.to_string(), "mssql://h.example:1433/beds");
+    }
 }
 
 #[test]
@@ -341,6 +347,14 @@ fn errors_of_polled_sources_name_line_and_key() {
         ),
         (sql(&database.replace("SELECT 1", "SELECT 1; DELETE FROM x")), "line 19, source.query: must be one statement"),
         (sql(&database.replace("SELECT 1", " ;")), "line 19, source.query: must be a statement"),
+        (
+            sql(&format!("{}socket = \"s\"", database.replace("postgres", "mssql"))),
+            "line 20, source.socket: has no effect on SQL Server",
+        ),
+        (
+            sql(&format!("{}client-cert-file = \"c\"", database.replace("postgres", "sqlserver"))),
+            "line 20, source.client-cert-file: has no effect on SQL Server",
+        ),
         (
             sql(&format!("{database}tls = \"off\"\nca-file = \"c\"")),
             "line 21, source.ca-file: has no effect without TLS",

@@ -95,7 +95,9 @@ pub enum HttpFault {
         reason: String,
     },
     /// Nobody to trust.
-    #[error("no root certificate was found on this machine, and url is https; set ca-file, or install ca-certificates")]
+    #[error(
+        "no root certificate was found on this machine to know the server by; set ca-file, or install ca-certificates"
+    )]
     NoRoots,
 }
 
@@ -290,18 +292,8 @@ fn connector(spec: &HttpSpec) -> Result<Client<HttpsConnector<HttpConnector>, Fu
 }
 
 fn tls(spec: &HttpSpec) -> Result<ClientConfig, HttpFault> {
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = &spec.ca_file {
-        let no_pem = |reason: &str| HttpFault::File { file: file.clone(), reason: reason.to_owned() };
-        for certificate in pem(file)? {
-            roots.add(certificate).map_err(|e| no_pem(&e.to_string()))?;
-        }
-    } else if spec.url.scheme_str() == Some("https") {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(HttpFault::NoRoots);
-        }
-    }
+    let https = spec.url.scheme_str() == Some("https");
+    let roots = if https { roots(spec.ca_file.as_deref())? } else { RootCertStore::empty() };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let failed = |e: rustls::Error| HttpFault::Tls(e.to_string());
     let builder =
@@ -315,6 +307,23 @@ fn tls(spec: &HttpSpec) -> Result<ClientConfig, HttpFault> {
             builder.with_client_auth_cert(pem(cert_file)?, key).map_err(failed)
         }
     }
+}
+
+/// Whom to trust: those of a file, or else those whom the machine trusts.
+pub(super) fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, HttpFault> {
+    let mut roots = RootCertStore::empty();
+    if let Some(file) = ca_file {
+        let no_pem = |reason: &str| HttpFault::File { file: file.to_owned(), reason: reason.to_owned() };
+        for certificate in pem(file)? {
+            roots.add(certificate).map_err(|e| no_pem(&e.to_string()))?;
+        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(HttpFault::NoRoots);
+        }
+    }
+    Ok(roots)
 }
 
 /// The certificates of a file; at least one.

@@ -8,6 +8,7 @@
 
 mod connection;
 mod fault;
+mod mssql;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -49,6 +50,8 @@ pub enum Database {
     Postgres(Server),
     /// MySQL or MariaDB.
     MySql(Server),
+    /// Microsoft SQL Server.
+    Mssql(Server),
     /// An SQLite file.
     Sqlite(PathBuf),
 }
@@ -86,6 +89,7 @@ impl fmt::Display for Database {
         let (scheme, server) = match self {
             Database::Postgres(server) => ("postgres", server),
             Database::MySql(server) => ("mysql", server),
+            Database::Mssql(server) => ("mssql", server),
             Database::Sqlite(file) => return file.display().fmt(f),
         };
         match &server.socket {

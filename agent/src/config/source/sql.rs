@@ -57,7 +57,8 @@ fn default_max_rows() -> usize {
     10_000
 }
 
-const URL: &str = "write postgres://HOST[:PORT]/DATABASE, mysql://HOST[:PORT]/DATABASE or sqlite:FILE";
+const URL: &str =
+    "write postgres://HOST[:PORT]/DATABASE, mysql://HOST[:PORT]/DATABASE, mssql://HOST[:PORT]/DATABASE or sqlite:FILE";
 
 /// Reads the table.
 pub(super) fn read(at: &Table<'_>, base: &Path, wards: &[WardConfig]) -> Result<PolledSpec, ConfigError> {
@@ -113,6 +114,20 @@ impl SqlTable {
         let (kind, port): (fn(Server) -> Database, u16) = match url.scheme_str() {
             Some("postgres" | "postgresql") => (Database::Postgres, 5432),
             Some("mysql" | "mariadb") => (Database::MySql, 3306),
+            Some("mssql" | "sqlserver") => {
+                for (key, given) in [
+                    ("socket", self.socket.is_some()),
+                    ("client-cert-file", self.client_cert_file.is_some()),
+                    ("client-key-file", self.client_key_file.is_some()),
+                ] {
+                    if given {
+                        return Err(
+                            at.wrong(&[key], "has no effect on SQL Server: it knows us by username and password-file")
+                        );
+                    }
+                }
+                (Database::Mssql, 1433)
+            }
             _ => return Err(at.wrong(&["url"], URL)),
         };
         let client = match (self.client_cert_file, self.client_key_file) {

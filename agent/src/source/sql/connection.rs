@@ -1,7 +1,7 @@
 //! One connection to a database, of whichever kind: opened to read, asked for rows of text.
 //!
 //! PostgreSQL and MySQL give every value as text where a statement is not prepared, and SQLite converts by
-//! itself: no kind of number, date or string has to be known here.
+//! itself: no kind of number, date or string has to be known here. SQL Server has a room of its own, `mssql.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -17,6 +17,7 @@ use sqlx::{
 };
 
 use super::fault::{self, SqlFault};
+use super::mssql::Mssql;
 use super::{Database, Server};
 use crate::source::http::{HttpFault, secret};
 
@@ -28,6 +29,7 @@ const INSTRUCTIONS: i32 = 10_000;
 pub(super) enum Connection {
     Postgres(Box<PgConnection>),
     MySql(Box<MySqlConnection>),
+    Mssql(Box<Mssql>),
     Sqlite(Box<SqliteConnection>),
 }
 
@@ -58,6 +60,7 @@ impl Connection {
                 connection.execute("SET SESSION TRANSACTION READ ONLY").await.map_err(failed)?;
                 Ok(Connection::MySql(Box::new(connection)))
             }
+            Database::Mssql(server) => Ok(Connection::Mssql(Box::new(Mssql::open(server, timeout).await?))),
             Database::Sqlite(file) => {
                 let options = SqliteConnectOptions::new()
                     .filename(file)
@@ -87,6 +90,7 @@ impl Connection {
                 connection.execute("ROLLBACK").await.map_err(failed)?;
                 Ok(rows)
             }
+            Connection::Mssql(connection) => connection.query(query, timeout, most).await,
             Connection::Sqlite(connection) => {
                 let deadline = Instant::now() + timeout;
                 let mut handle = connection.lock_handle().await.map_err(failed)?;

@@ -1,4 +1,4 @@
-//! What can be wrong with a query, and which of a server's words may be shown.
+//! What can be wrong with a query, and which of a server's words may be shown. SQL Server's own errors: `mssql/fault.rs`.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,6 +17,15 @@ pub enum SqlFault {
     /// The certificates do not fit.
     #[error("TLS failed ({0}); set ca-file to whom to trust, and check the name in url and the client certificate")]
     Tls(String),
+    /// It cannot or will not encrypt.
+    #[error(
+        "the server does not offer encryption; ask whoever runs it for a certificate, or set tls = \"off\" where nobody \
+         else can listen on the way"
+    )]
+    NoEncryption,
+    /// It will not speak in clear.
+    #[error("the server demands encryption; leave tls = \"off\" out, and set ca-file to whom to trust")]
+    EncryptionNeeded,
     /// A file of ours.
     #[error(transparent)]
     File(#[from] HttpFault),
@@ -41,6 +50,12 @@ pub enum SqlFault {
     /// More than can be meant.
     #[error("the query gives more than the {0} rows of max-rows; group it by ward, or raise max-rows")]
     TooManyRows(usize),
+    /// More than can be meant, in bytes.
+    #[error("the answer is too large to be counts; ask for fewer columns and rows in query")]
+    TooMuch,
+    /// Several answers, which would be taken for one.
+    #[error("the query gives {0} results; leave one SELECT in it")]
+    Results(usize),
     /// A column that the config names is not in the result.
     #[error("no column {column:?} among the {given} of the result; correct {key} in the config, or the query")]
     NoColumn {
@@ -86,12 +101,13 @@ impl SqlFault {
 }
 
 /// The words in which servers say what is wrong with a query.
-const SERVERS_WORDS: &str = "a access aggregate ambiguous an and appear argument arguments as at base be before by cannot \
-    cast casts check clause column columns command corresponds could database denied does entry error exist expression \
-    field find for from function functions group has have having helps hint in input into is it join key keyword \
-    line list manual mariadb match may missing must mysql name named near no not number of on operator or order permission \
-    privilege procedure read relation right row schema select server specified subquery such syntax table tables that the \
-    to too trigger type types unknown use used user using value version view where with work wrong you your sql";
+const SERVERS_WORDS: &str = "a access aggregate ambiguous an and appear argument arguments as at base be before bound by cannot cast casts \
+    check clause column columns command corresponds could database dbo denied does entry error exist expression \
+    field find for from function functions group has have having helps hint identifier in incorrect input into \
+    invalid is it join key keyword line list manual mariadb match may missing multi must mysql name named near no \
+    not number object of on operator or order part permission privilege procedure read relation right row schema \
+    select server specified sql stored subquery such syntax table tables that the to too trigger type types \
+    unknown use used user using value version view was where with work wrong you your";
 
 /// What a server says, with `…` for every word that is neither of [`SERVERS_WORDS`] nor of the query, nor a number of one
 /// or two digits: a cast makes a server quote a value, and a function of the hospital's own can raise any text.
