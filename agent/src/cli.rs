@@ -32,7 +32,7 @@ use crate::{Agent, check, core_dumps, preview, signer, status};
 const NAME: &str = "vardpuls-agent";
 /// What database drivers say of their own accord: a server's notices, errors and rows as they come. Of them only what
 /// `source/sql/fault.rs` lets through may be written down.
-const MUTED: [&str; 2] = ["sqlx::postgres::notice", "tiberius"];
+const MUTED: [&str; 3] = ["odbc_api", "sqlx::postgres::notice", "tiberius"];
 
 #[derive(Debug, Parser)]
 #[command(

@@ -65,12 +65,13 @@ class SqlTestCase(TestCase):
         file.write_text(CONFIG.format(url=url.replace('"', '\\"'), query=quoted, login=login))
         return file
 
-    def check(self, file, environment=None):
-        """What `check` says about the source, as text."""
-        done = subprocess.run([self.agent, "check", "--json", "--config", file], capture_output=True, text=True, timeout=60, env=environment)
+    def check(self, file, environment=None, agent=None):
+        """What `check` says about the config and the source, and what to do."""
+        done = subprocess.run([agent or self.agent, "check", "--json", "--config", file], capture_output=True, text=True, timeout=60, env=environment)
         self.assertNotIn(PASSWORD, done.stdout + done.stderr)
         self.assertNotIn("1912", done.stdout + done.stderr)
-        return done.stdout
+        steps = [step for step in json.loads(done.stdout) if step["step"] in ("config", "source beds")]
+        return "\n".join(f"{step['what']}; {step['remedy']}" for step in steps)
 
     def status(self, file):
         done = subprocess.run([self.agent, "status", "--json", "--config", file], capture_output=True, text=True, timeout=30)
@@ -83,6 +84,8 @@ class SqlTestCase(TestCase):
         (self.folder / "state").mkdir(exist_ok=True)
         run([self.agent, "keygen", "--config", file])
         agent = self.start("agent", [self.agent, "run", "--config", file], **options)
+        # Before that `status` would read the outbox by itself, and an agent that starts finds it in use.
+        wait_for("status socket", (self.folder / "state/status.sock").exists, process=agent)
         wait_for("counts", lambda: self.status(file)["wards"] == 2, process=agent)
         return agent
 

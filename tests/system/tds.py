@@ -14,7 +14,9 @@ import threading
 import tds_types as types
 from tds_tls import HEADER, PACKET, PRELOGIN, TlsInside
 
-BATCH, RPC, ATTENTION, LOGIN, RESULT = 0x01, 0x03, 0x06, 0x10, 0x04
+BATCH, RPC, ATTENTION, TRANSACTION, LOGIN, RESULT = 0x01, 0x03, 0x06, 0x0E, 0x10, 0x04
+# What a request about transactions asks for (MS-TDS 2.2.6.9), as the statement of the same effect.
+TRANSACTIONS = {5: "BEGIN TRANSACTION", 7: "COMMIT TRANSACTION", 8: "ROLLBACK TRANSACTION"}
 LAST = 0x01
 OFF, ON, NOT_SUPPORTED, REQUIRED = 0, 1, 2, 3
 READ_ONLY_INTENT = 0x20
@@ -240,8 +242,11 @@ class Session:
                 try:
                     if kind == RPC:
                         raise SqlError(2812, "Could not find stored procedure.")
-                    assert kind == BATCH, f"a message of kind {kind}"
-                    statement = content[headers:].decode("utf-16-le").strip()
+                    if kind == TRANSACTION:
+                        statement = TRANSACTIONS[struct.unpack_from("<H", content, headers)[0]]
+                    else:
+                        assert kind == BATCH, f"a message of kind {kind}"
+                        statement = content[headers:].decode("utf-16-le").strip()
                     self.server.batches.append(statement)
                     if descriptor != self.descriptor:
                         raise SqlError(3989, "New request is not allowed to start because it should come with valid transaction descriptor.")

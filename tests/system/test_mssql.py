@@ -10,6 +10,7 @@ import time
 import mssql_python_odbc
 import tds
 from sql_source import LOGIN, PASSWORD, QUERY, TABLE, SqlTestCase
+from tds_certificates import Certificates
 from testbed import run, wait_for
 
 USERS = {"reader": PASSWORD}
@@ -31,31 +32,16 @@ TIMES = ["datetime2", "datetime", "smalldatetime", "datetimeoffset"]
 class Mssql(SqlTestCase):
     def setUp(self):
         super().setUp()
-        self.certificates = self.folder / "certificates"
-        self.certificates.mkdir()
+        self.certificates = Certificates(self.folder)
         self.servers = []
-        for name in ["hospital", "stranger"]:
-            self.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -addext basicConstraints=critical,CA:TRUE "
-                         f"-subj /CN={name} -keyout {name}-ca.key -out {name}-ca.pem")
-        self.certificate("server", "DNS:localhost")
-        self.certificate("elsewhere", "DNS:elsewhere.hospital.example")
 
     def tearDown(self):
         for server in self.servers:
             server.kill()
             self.assertIsNone(server.failure)
 
-    def openssl(self, arguments):
-        run(["openssl", *arguments.split()], cwd=self.certificates)
-
-    def certificate(self, name, whom):
-        (self.certificates / f"{name}.ext").write_text(f"subjectAltName={whom}\n")
-        self.openssl(f"req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr")
-        self.openssl(f"x509 -req -in {name}.csr -CA hospital-ca.pem -CAkey hospital-ca.key -CAcreateserial -days 2 -extfile {name}.ext -out {name}.pem")
-
     def server(self, certificate="server", **options):
-        pair = (self.certificates / f"{certificate}.pem", self.certificates / f"{certificate}.key")
-        server = tds.Server(TABLE, USERS, pair, **options)
+        server = tds.Server(TABLE, USERS, self.certificates.pair(certificate), **options)
         self.servers.append(server)
         return server
 
@@ -63,7 +49,7 @@ class Mssql(SqlTestCase):
         return f"mssql://localhost:{server.port}/ehr"
 
     def login(self, ca="hospital"):
-        return LOGIN + f'ca-file = "{self.certificates}/{ca}-ca.pem"\n'
+        return LOGIN + f'ca-file = "{self.certificates.ca(ca)}"\n'
 
     def told(self, server, query=QUERY, password=PASSWORD, login=None):
         """What `check` says of it."""
@@ -77,7 +63,7 @@ class Mssql(SqlTestCase):
 
         def microsoft(ca, encrypt="yes"):
             text = f"Driver={DRIVER};Server=localhost,{server.port};Database=ehr;UID=reader;PWD={PASSWORD};Encrypt={encrypt}"
-            environment = {"SSL_CERT_FILE": str(self.certificates / f"{ca}-ca.pem")}
+            environment = {"SSL_CERT_FILE": str(self.certificates.ca(ca))}
             return subprocess.run([sys.executable, "-c", CLIENT, text, query], capture_output=True, text=True, timeout=60, env=environment)
 
         read = microsoft("hospital")
@@ -107,7 +93,7 @@ class Mssql(SqlTestCase):
                 self.assertIn("1 ward", told)
                 self.assertNotIn("is not a count", told)
         self.assertIn("refused us (18456: Login failed for user 'reader'.)", self.told(server, password="wrong"))
-        self.assertIn('no column \\"occupied\\" among the 2', self.told(server, "SELECT code AS ward, open AS staffed FROM beds"))
+        self.assertIn('no column "occupied" among the 2', self.told(server, "SELECT code AS ward, open AS staffed FROM beds"))
         self.assertIn("refused the query (208: Invalid object name 'wards'.)", self.told(server, "SELECT code AS ward FROM wards"))
         self.assertIn("refused the query (207:", self.told(server, "SELECT 'x' AS ward, ward AS staffed, used AS occupied FROM beds"))
         self.assertIn("the query gives no row", self.told(server, QUERY + " WHERE code = 'X'"))

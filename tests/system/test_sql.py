@@ -21,7 +21,7 @@ class Database:
 class Postgres(Database):
     hangs = "SELECT 'ICU' AS ward, 1 AS staffed, 1 AS occupied FROM pg_sleep(60)"
     writes = ("DELETE FROM beds RETURNING code AS ward, open AS staffed, used AS occupied", "25006")
-    missing = ("SELECT code AS ward, open AS staffed FROM beds", "no column \\\"occupied\\\" among the 2 of the result")
+    missing = ("SELECT code AS ward, open AS staffed FROM beds", 'no column "occupied" among the 2 of the result')
     converts = "SELECT note::integer AS ward, open AS staffed, used AS occupied FROM beds"
 
     def __init__(self, test):
@@ -62,7 +62,7 @@ class Postgres(Database):
 class MariaDb(Database):
     hangs = "SELECT 'ICU' AS ward, 1 AS staffed, SLEEP(60) AS occupied"
     writes = ("DELETE FROM beds RETURNING code AS ward, open AS staffed, used AS occupied", "1792")
-    missing = ("SELECT code AS ward, open AS staffed FROM beds", "no column \\\"occupied\\\" among the 2 of the result")
+    missing = ("SELECT code AS ward, open AS staffed FROM beds", 'no column "occupied" among the 2 of the result')
     converts = None
 
     def __init__(self, test):

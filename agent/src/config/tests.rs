@@ -232,14 +232,19 @@ fn the_worked_examples_are_right() {
     let page = std::fs::read_to_string(file).expect("the page");
     let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let examples: Vec<_> = blocks.filter(|block| block.starts_with("[[source]]")).collect();
-    assert_eq!(examples.len(), 5);
+    assert_eq!(examples.len(), 6);
     let second = WARD.replace("index = 1", "index = 2").replace("\"iva\"", "\"med-1\"");
     let beds = examples.iter().find(|example| example.contains("name = \"beds\"\nkind = \"sql\"")).expect("SQL");
     for example in &examples {
         // A census of messages begins with the counts of another source.
         let also = if example.contains("reconcile-with = \"beds\"") { beds } else { "" };
         let config = parse(&[HEAD, BROKER, WARD, &second, example, also].concat());
-        assert!(config.is_ok(), "{config:?}");
+        if example.contains("odbc:") && !cfg!(feature = "odbc") {
+            let refused = config.expect_err("not built in");
+            assert!(refused.contains("source.url: needs an agent with ODBC"), "{refused}");
+        } else {
+            assert!(config.is_ok(), "{config:?}");
+        }
     }
 }
 

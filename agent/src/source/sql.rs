@@ -1,7 +1,7 @@
 //! A query in a hospital's database: rows in, an [`Observation`] out.
 //!
 //! One statement, in a transaction that may only read and is always rolled back; one connection, made anew after
-//! every fault; no more time and no more rows than the spec allows. The grants of the database user are what keeps
+//! every fault; no more time and no more rows than the spec allows, and no more bytes than counts can have. The grants of the database user are what keeps
 //! the data safe: the transaction is the second lock.
 //!
 //! An error never holds a password, and never what a server says about a value: servers quote values.
@@ -9,6 +9,8 @@
 mod connection;
 mod fault;
 mod mssql;
+#[cfg(feature = "odbc")]
+pub mod odbc;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,6 +29,9 @@ use connection::{Connection, Rows};
 
 /// How long a server that should have ended a statement may take to say so.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// The most bytes that a turn takes: a database's one value may have a thousand million.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// How to read one query.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +59,9 @@ pub enum Database {
     Mssql(Server),
     /// An SQLite file.
     Sqlite(PathBuf),
+    /// Whatever an ODBC driver reaches.
+    #[cfg(feature = "odbc")]
+    Odbc(odbc::OdbcSource),
 }
 
 /// A database on a server.
@@ -91,6 +99,8 @@ impl fmt::Display for Database {
             Database::MySql(server) => ("mysql", server),
             Database::Mssql(server) => ("mssql", server),
             Database::Sqlite(file) => return file.display().fmt(f),
+            #[cfg(feature = "odbc")]
+            Database::Odbc(source) => return write!(f, "odbc:{}", source.connection.shown()),
         };
         match &server.socket {
             Some(socket) => write!(f, "{scheme} {} on {}", server.name, socket.display()),
@@ -117,18 +127,21 @@ impl SqlReader {
 
     pub(super) async fn read(&mut self, now: Time) -> Result<Observation, SourceError> {
         // Taken, so that a turn that is given up halfway leaves no connection in the middle of a statement.
-        let connection = self.connection.take();
+        let mut held = self.connection.take();
         let most = self.spec.timeout;
-        let result = match tokio::time::timeout(most + GRACE, turn(&self.spec, connection, now)).await {
+        let result = match tokio::time::timeout(most + GRACE, turn(&self.spec, &mut held, now)).await {
             Ok(result) => result,
             Err(_) => Err(SqlFault::TimedOut(most)),
         };
         match result {
-            Ok((seen, connection)) => {
-                self.connection = Some(connection);
+            Ok(seen) => {
+                self.connection = held;
                 Ok(seen)
             }
-            Err(fault) => Err(SourceError::new(self.spec.database.origin(), fault.about(&self.spec.query))),
+            Err(fault) => {
+                self.connection = held.filter(Connection::outlives_faults);
+                Err(SourceError::new(self.spec.database.origin(), fault.about(&self.spec.query)))
+            }
         }
     }
 }
@@ -142,23 +155,18 @@ impl Database {
     }
 }
 
-async fn turn(
-    spec: &SqlSpec,
-    connection: Option<Connection>,
-    now: Time,
-) -> Result<(Observation, Connection), SqlFault> {
-    let mut connection = match connection {
+async fn turn(spec: &SqlSpec, held: &mut Option<Connection>, now: Time) -> Result<Observation, SqlFault> {
+    let connection = match held {
         Some(connection) => connection,
-        None => Connection::open(&spec.database, spec.timeout).await?,
+        None => held.insert(Connection::open(&spec.database, spec.timeout).await?),
     };
     let rows = connection.query(&spec.query, spec.timeout, spec.max_rows).await?;
-    let seen = observe(&rows, &spec.mapping, now)?;
-    Ok((seen, connection))
+    observe(&rows, &spec.mapping, now)
 }
 
 /// What rows that were read at `now` say.
 fn observe(rows: &Rows, mapping: &Mapping, now: Time) -> Result<Observation, SqlFault> {
-    if rows.rows.is_empty() {
+    if rows.values.is_empty() {
         return Err(SqlFault::Empty);
     }
     let mut columns = Vec::new();
@@ -166,7 +174,7 @@ fn observe(rows: &Rows, mapping: &Mapping, now: Time) -> Result<Observation, Sql
         columns.push((wanted, find(&rows.columns, wanted, key)?));
     }
     let mut gathering = Gathering::new(mapping);
-    for (number, row) in (1..).zip(&rows.rows) {
+    for (number, row) in (1..).zip(&rows.values) {
         let value = |column: &str| {
             let (_, at) = columns.iter().find(|(known, _)| *known == column)?;
             row.get(*at)?.as_deref().map(|text| Cow::Borrowed(text.trim()))

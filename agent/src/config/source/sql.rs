@@ -6,6 +6,9 @@ use std::time::Duration;
 use hyper::Uri;
 use serde::Deserialize;
 
+#[cfg(feature = "odbc")]
+mod odbc;
+
 use super::mapping::{self, Names};
 use super::{HEAD, Table, too_often};
 use crate::config::{ClientCert, ConfigError, WardConfig, duration};
@@ -57,8 +60,7 @@ fn default_max_rows() -> usize {
     10_000
 }
 
-const URL: &str =
-    "write postgres://HOST[:PORT]/DATABASE, mysql://HOST[:PORT]/DATABASE, mssql://HOST[:PORT]/DATABASE or sqlite:FILE";
+const URL: &str = "write postgres://HOST[:PORT]/DATABASE, mysql://HOST[:PORT]/DATABASE, mssql://HOST[:PORT]/DATABASE, sqlite:FILE or odbc:CONNECTION STRING";
 
 /// Reads the table.
 pub(super) fn read(at: &Table<'_>, base: &Path, wards: &[WardConfig]) -> Result<PolledSpec, ConfigError> {
@@ -86,6 +88,14 @@ pub(super) fn read(at: &Table<'_>, base: &Path, wards: &[WardConfig]) -> Result<
 
 impl SqlTable {
     fn database(self, at: &Table<'_>, base: &Path) -> Result<Database, ConfigError> {
+        if self.url.starts_with("odbc:") {
+            #[cfg(feature = "odbc")]
+            return odbc::read(&self, at, base).map(Database::Odbc);
+            #[cfg(not(feature = "odbc"))]
+            return Err(
+                at.wrong(&["url"], "needs an agent with ODBC; install vardpuls-agent-odbc instead of vardpuls-agent")
+            );
+        }
         if let Some(file) = self.url.strip_prefix("sqlite:") {
             for (key, given) in [
                 ("socket", self.socket.is_some()),

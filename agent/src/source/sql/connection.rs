@@ -1,7 +1,8 @@
 //! One connection to a database, of whichever kind: opened to read, asked for rows of text.
 //!
 //! PostgreSQL and MySQL give every value as text where a statement is not prepared, and SQLite converts by
-//! itself: no kind of number, date or string has to be known here. SQL Server has a room of its own, `mssql.rs`.
+//! itself: no kind of number, date or string has to be known here. SQL Server has a room of its own, `mssql.rs`, and so
+//! have ODBC's drivers, `odbc.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +19,9 @@ use sqlx::{
 
 use super::fault::{self, SqlFault};
 use super::mssql::Mssql;
-use super::{Database, Server};
+#[cfg(feature = "odbc")]
+use super::odbc::Line;
+use super::{Database, MOST_BYTES, Server};
 use crate::source::http::{HttpFault, secret};
 
 /// How many of SQLite's instructions pass between two looks at the time.
@@ -31,13 +34,31 @@ pub(super) enum Connection {
     MySql(Box<MySqlConnection>),
     Mssql(Box<Mssql>),
     Sqlite(Box<SqliteConnection>),
+    #[cfg(feature = "odbc")]
+    Odbc(Line),
 }
 
 /// What a query gives; no value where there is none.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     pub(super) columns: Vec<String>,
-    pub(super) rows: Vec<Vec<Option<String>>>,
+    pub(super) values: Vec<Vec<Option<String>>>,
+    bytes: usize,
+}
+
+impl Rows {
+    /// Takes another row, where there are fewer than `most`.
+    pub(super) fn push(&mut self, row: Vec<Option<String>>, most: usize) -> Result<(), SqlFault> {
+        if self.values.len() == most {
+            return Err(SqlFault::TooManyRows(most));
+        }
+        self.bytes += row.iter().flatten().map(String::len).sum::<usize>();
+        if self.bytes > MOST_BYTES {
+            return Err(SqlFault::TooMuch);
+        }
+        self.values.push(row);
+        Ok(())
+    }
 }
 
 impl Connection {
@@ -70,6 +91,8 @@ impl Connection {
                     .disable_statement_logging();
                 Ok(Connection::Sqlite(Box::new(options.connect().await.map_err(failed)?)))
             }
+            #[cfg(feature = "odbc")]
+            Database::Odbc(source) => Ok(Connection::Odbc(Line::new(source.clone()))),
         }
     }
 
@@ -98,6 +121,18 @@ impl Connection {
                 drop(handle);
                 collect(statement.fetch(&mut **connection), most, timeout).await
             }
+            #[cfg(feature = "odbc")]
+            Connection::Odbc(line) => line.query(query, timeout, most).await,
+        }
+    }
+
+    /// Whether it goes on after a fault. All others are made anew; a line has a thread, which may still be in a call that
+    /// nobody can end.
+    pub(super) fn outlives_faults(&self) -> bool {
+        match self {
+            Connection::Postgres(_) | Connection::MySql(_) | Connection::Mssql(_) | Connection::Sqlite(_) => false,
+            #[cfg(feature = "odbc")]
+            Connection::Odbc(_) => true,
         }
     }
 }
@@ -116,14 +151,11 @@ where
     let mut rows = Rows::default();
     while let Some(row) = given.next().await {
         let row = row.map_err(failed)?;
-        if rows.rows.is_empty() {
+        if rows.values.is_empty() {
             rows.columns = row.columns().iter().map(|column| column.name().to_owned()).collect();
         }
-        if rows.rows.len() == most {
-            return Err(SqlFault::TooManyRows(most));
-        }
         let values = (0..row.columns().len()).map(|at| row.try_get_unchecked(at)).collect::<Result<_, _>>();
-        rows.rows.push(values.map_err(failed)?);
+        rows.push(values.map_err(failed)?, most)?;
     }
     Ok(rows)
 }

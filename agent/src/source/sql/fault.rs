@@ -53,6 +53,29 @@ pub enum SqlFault {
     /// More than can be meant, in bytes.
     #[error("the answer is too large to be counts; ask for fewer columns and rows in query")]
     TooMuch,
+    /// A text that is no name and no count.
+    #[cfg(feature = "odbc")]
+    #[error(
+        "a value of column {column} has more than {most} characters; leave that column out, or shorten it in query"
+    )]
+    TooLong {
+        /// Which column of the result, from 1.
+        column: usize,
+        /// How many are read.
+        most: usize,
+    },
+    /// No driver.
+    #[cfg(feature = "odbc")]
+    #[error(
+        "there is no such ODBC driver or data source ({0}); check url, odbcinst.ini, odbc.ini and the driver's own libraries"
+    )]
+    NoDriver(String),
+    /// A call that has not come back.
+    #[cfg(feature = "odbc")]
+    #[error(
+        "the ODBC driver has not come back from an earlier call; if that goes on, restart the agent and tell the driver's maker"
+    )]
+    Stuck,
     /// Several answers, which would be taken for one.
     #[error("the query gives {0} results; leave one SELECT in it")]
     Results(usize),
@@ -111,7 +134,7 @@ const SERVERS_WORDS: &str = "a access aggregate ambiguous an and appear argument
 
 /// What a server says, with `…` for every word that is neither of [`SERVERS_WORDS`] nor of the query, nor a number of one
 /// or two digits: a cast makes a server quote a value, and a function of the hospital's own can raise any text.
-fn own_words(said: &str, query: &str) -> String {
+pub(super) fn own_words(said: &str, query: &str) -> String {
     let words = |text: &str| -> HashSet<String> {
         text.split(|c: char| !part_of_word(c)).map(str::to_lowercase).filter(|word| !word.is_empty()).collect()
     };
@@ -162,7 +185,7 @@ pub(super) fn of(error: &sqlx::Error, timeout: Duration) -> SqlFault {
 
 /// Judges what a server says. Of its words only those are kept that are about the connection, the login or the
 /// text of the query, which is ours: words about data can hold data.
-fn judge(code: &str, state: &str, sqlite: bool, message: &str, timeout: Duration) -> SqlFault {
+pub(super) fn judge(code: &str, state: &str, sqlite: bool, message: &str, timeout: Duration) -> SqlFault {
     let said = || format!("{code}: {}", message.replace('\n', " "));
     if TOO_LONG.contains(&code) {
         return SqlFault::TimedOut(timeout);

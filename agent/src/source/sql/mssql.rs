@@ -29,15 +29,13 @@ use tokio_util::either::Either;
 
 use super::connection::Rows;
 use super::fault::SqlFault;
-use super::{Server, ServerTls};
+use super::{MOST_BYTES, Server, ServerTls};
 use crate::source::http::{roots, secret};
 use handshake::Wrapped;
 use wire::{Allowance, Wire};
 
 /// How many servers a login may be sent on to: a listener names a replica, and that one is the last.
 const MOST_SERVERS: usize = 3;
-/// The most bytes that one turn may take: a value of SQL Server may have two thousand million.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 type Stream = Compat<Wire<Either<TcpStream, Box<TlsStream<Wrapped<TcpStream>>>>>>;
 
@@ -122,12 +120,11 @@ impl Mssql {
                     results += 1;
                     rows.columns = head.columns().iter().map(|column| column.name().to_owned()).collect();
                 }
-                QueryItem::Row(_) if rows.rows.len() == most => return Err(SqlFault::TooManyRows(most)),
                 QueryItem::Row(row) => {
                     let values = (1..).zip(row.cells()).map(|(number, (_, value))| {
                         value::text(value).map_err(|value::NoText| SqlFault::Value(number.to_string()))
                     });
-                    rows.rows.push(values.collect::<Result<_, _>>()?);
+                    rows.push(values.collect::<Result<_, _>>()?, most)?;
                 }
             }
         }

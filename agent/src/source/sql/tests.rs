@@ -106,6 +106,9 @@ async fn what_does_not_fit_is_a_named_error() {
     assert_eq!(twice, SqlFault::WardTwice { ward: id("med"), first: 1, second: 2 });
     let many = SqlSpec { max_rows: 1, ..spec.clone() };
     assert_eq!(fault(&many).await, SqlFault::TooManyRows(1));
+    let large =
+        with("SELECT hex(zeroblob(9000000)) AS ward, open AS staffed, used AS occupied, 0 AS blocked, at FROM ward");
+    assert_eq!(fault(&large).await, SqlFault::TooMuch);
     let missing = SqlSpec { database: Database::Sqlite(folder.path().join("none.db")), ..spec.clone() };
     assert!(matches!(fault(&missing).await, SqlFault::Unreachable(_)));
     assert!(!folder.path().join("none.db").exists(), "nothing is made");

@@ -72,7 +72,7 @@ async fn the_examples_of_the_specification_are_a_login_and_a_row() {
     let (server, task) = server(answers).await;
     let mut opened = Mssql::open(&server, LONG).await.expect("opened");
     let rows = opened.query("select 'foo' as 'bar'", LONG, 10).await.expect("rows");
-    assert_eq!((rows.columns, rows.rows), (vec!["bar".to_owned()], vec![vec![Some("foo".to_owned())]]));
+    assert_eq!((rows.columns, rows.values), (vec!["bar".to_owned()], vec![vec![Some("foo".to_owned())]]));
 
     let heard = task.await.expect("no panic");
     assert_eq!(heard[0], prelogin::question(Encryption::NotSupported)[HEADER..], "one PRELOGIN, ours");
