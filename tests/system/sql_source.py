@@ -69,7 +69,7 @@ class SqlTestCase(TestCase):
         """What `check` says about the config and the source, and what to do."""
         done = subprocess.run([agent or self.agent, "check", "--json", "--config", file], capture_output=True, text=True, timeout=60, env=environment)
         self.assertNotIn(PASSWORD, done.stdout + done.stderr)
-        self.assertNotIn("1912", done.stdout + done.stderr)
+        self.assertNotIn("19121212", done.stdout + done.stderr)
         steps = [step for step in json.loads(done.stdout) if step["step"] in ("config", "source beds")]
         return "\n".join(f"{step['what']}; {step['remedy']}" for step in steps)
 
@@ -92,4 +92,4 @@ class SqlTestCase(TestCase):
     def ends(self, agent):
         self.assertEqual(agent.stop(), 0)
         self.assertNotIn(PASSWORD, agent.log())
-        self.assertNotIn("1912", agent.log())
+        self.assertNotIn("19121212", agent.log())
