@@ -1,8 +1,8 @@
 //! A query in a hospital's database: rows in, an [`Observation`] out.
 //!
-//! One statement, in a transaction that may only read and is always rolled back; one connection, made anew after
-//! every fault; no more time and no more rows than the spec allows, and no more bytes than counts can have. The grants of the database user are what keeps
-//! the data safe: the transaction is the second lock.
+//! One statement, in a transaction that may only read (SQL Server and ODBC have none such) and is always rolled back; one
+//! connection, made anew after every fault; no more time and no more rows than the spec allows, and no more bytes than
+//! counts can have. The grants of the database user are what keeps the data safe: the transaction is the second lock.
 //!
 //! An error never holds a password, and never what a server says about a value: servers quote values.
 

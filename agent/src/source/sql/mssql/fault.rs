@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tiberius::error::{Error, TokenError};
+use tiberius::error::Error;
 
 use crate::source::sql::fault::SqlFault;
 
@@ -29,22 +29,48 @@ pub(super) fn of(error: &Error, timeout: Duration) -> SqlFault {
         Error::Io { message, .. } => {
             SqlFault::Unreachable(message.rsplit("I/O: ").next().unwrap_or_default().to_owned())
         }
-        Error::Server(said) => judge(said, timeout),
+        Error::Server(said) => judge(said.code(), said.class(), said.message(), timeout),
         Error::Routing { .. } => SqlFault::Unreachable("the server sends us on again and again".to_owned()),
         // Text that no server may send, or a value that its own type cannot hold.
         _ => strange(),
     }
 }
 
-fn judge(error: &TokenError, timeout: Duration) -> SqlFault {
-    let code = error.code();
-    let said = || format!("{code}: {}", error.message().replace('\n', " "));
+/// Judges what the server says: its number, its severity, its words.
+fn judge(code: u32, severity: u8, message: &str, timeout: Duration) -> SqlFault {
+    let said = || format!("{code}: {}", message.replace('\n', " "));
     match code {
         code if TOO_LONG.contains(&code) => SqlFault::TimedOut(timeout),
         code if REFUSED.contains(&code) => SqlFault::Refused(said()),
         code if WRITES.contains(&code) => SqlFault::Writes(said()),
         code if QUERY.contains(&code) => SqlFault::Query(said()),
-        _ if error.class() >= FATAL => SqlFault::Unreachable(format!("it ended the connection with error {code}")),
+        _ if severity >= FATAL => SqlFault::Unreachable(format!("it ended the connection with error {code}")),
         code => SqlFault::Failed(code.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3);
+
+    #[test]
+    fn a_number_decides_and_words_about_data_are_not_kept() {
+        let told =
+            |code, severity, message| judge(code, severity, message, LONG).about("SELECT ward FROM beds").to_string();
+        for code in [245, 8114, 50_000, 1205, 547] {
+            assert_eq!(judge(code, 16, "the varchar value 'Anna'", LONG), SqlFault::Failed(code.to_string()));
+        }
+        assert_eq!(judge(1222, 16, "Lock request time out period exceeded.", LONG), SqlFault::TimedOut(LONG));
+        assert!(told(18456, 14, "Login failed for user 'reader'.").starts_with("refused us (18456: Login failed"));
+        assert!(told(3906, 16, "Failed to update database").starts_with("refused to write (3906"));
+        let denied =
+            told(229, 14, "The SELECT permission was denied on the object 'Anna', database 'ehr', schema 'dbo'.");
+        let shown = "229: The SELECT permission was denied on the object '…', database '…', schema 'dbo'.";
+        assert!(denied.contains(shown), "{denied}");
+        assert!(told(208, 16, "Invalid object name 'beds'.").contains("208: Invalid object name 'beds'."));
+        let ended = told(596, 21, "Anna's session is in the kill state.");
+        assert!(ended.starts_with("cannot be reached (it ended the connection with error 596)"), "{ended}");
     }
 }
