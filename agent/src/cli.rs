@@ -159,18 +159,8 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
             runtime()?.block_on(serve(config, &cli.config))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { json } => {
-            let runtime = runtime()?;
-            let code = runtime.block_on(check::run(&cli.config, *json));
-            // A file system that hangs must not hold back what was found.
-            runtime.shutdown_background();
-            Ok(code)
-        }
-        Command::Preview { json } => {
-            let config = Config::load(&cli.config)?;
-            print!("{}", runtime()?.block_on(preview::run(&config, &Clock::System, *json))?);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Check { json } => check(&cli.config, *json),
+        Command::Preview { json } => preview(&cli.config, *json),
         Command::Keygen { card_only } => keygen(&Config::load(&cli.config)?, *card_only),
         Command::Status(options) => {
             let code = status::command::run(&cli.config, options.socket.as_deref(), &options.form())?;
@@ -181,6 +171,23 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
 
 fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+// Apart from `run`, so that a daemon's memory holds neither.
+#[inline(never)]
+fn check(path: &Path, json: bool) -> Result<ExitCode, Box<dyn Error>> {
+    let runtime = runtime()?;
+    let code = runtime.block_on(check::run(path, json));
+    // A file system that hangs must not hold back what was found.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+#[inline(never)]
+fn preview(path: &Path, json: bool) -> Result<ExitCode, Box<dyn Error>> {
+    let config = Config::load(path)?;
+    print!("{}", runtime()?.block_on(preview::run(&config, &Clock::System, json))?);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(config: Config, path: &Path) -> Result<(), Box<dyn Error>> {

@@ -99,6 +99,8 @@ impl<'t> Document<'t> {
     }
 
     /// An error about the value at `way`; where that is not written, about the table where it would be.
+    #[cold]
+    #[inline(never)]
     pub(super) fn wrong(&self, way: &[Step<'_>], problem: impl Into<String>) -> ConfigError {
         let written = (0..=way.len()).rev().find_map(|n| self.find(&way[..n]));
         let start = written.map_or(0, |value| value.span().start);

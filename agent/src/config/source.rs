@@ -2,7 +2,8 @@
 //!
 //! A kind has a table of its own in a file of its own here, and a spec of its own in the reader's
 //! `source/`; what stands in the file as words is turned into that spec once, so that reading asks no
-//! question of the config.
+//! question of the config. Each kind's `read` stays a function of its own (`inline(never)`): the memory of an agent
+//! holds the readers of the kinds that it has, and no others.
 
 mod adt;
 mod csv;

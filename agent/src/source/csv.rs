@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::csv::{ReaderBuilder, StringRecord};
-use encoding_rs::{DecoderResult, Encoding};
+use encoding_rs::{DecoderResult, Encoding, UTF_8};
 use vardpuls_shared::clock::Time;
 
 pub use fault::FileFault;
@@ -93,16 +93,23 @@ fn next(rows: &mut ::csv::Reader<&[u8]>, row: &mut StringRecord) -> bool {
 fn decode(bytes: &[u8], charset: &'static Encoding) -> Result<String, FileFault> {
     let (charset, mark) = Encoding::for_bom(bytes).unwrap_or((charset, 0));
     let bytes = &bytes[mark..];
+    if charset == UTF_8 {
+        let text = std::str::from_utf8(bytes).map_err(|e| malformed(&bytes[..e.valid_up_to()], charset))?;
+        return Ok(text.to_owned());
+    }
     let mut decoder = charset.new_decoder_without_bom_handling();
     let room = decoder.max_utf8_buffer_length_without_replacement(bytes.len()).unwrap_or(bytes.len());
     let mut text = String::with_capacity(room);
     match decoder.decode_to_string_without_replacement(bytes, &mut text, true).0 {
         DecoderResult::InputEmpty => Ok(text),
-        DecoderResult::Malformed(..) | DecoderResult::OutputFull => {
-            let line = 1 + text.bytes().filter(|&b| b == b'\n').count() as u64;
-            Err(FileFault::Charset { line, charset: charset.name() })
-        }
+        DecoderResult::Malformed(..) | DecoderResult::OutputFull => Err(malformed(text.as_bytes(), charset)),
     }
+}
+
+/// What follows `before` is not in `charset`.
+fn malformed(before: &[u8], charset: &'static Encoding) -> FileFault {
+    let line = before.split(|&b| b == b'\n').count() as u64;
+    FileFault::Charset { line, charset: charset.name() }
 }
 
 /// Where each column that is needed stands in this file: its header and its number, from 0.

@@ -113,6 +113,7 @@ fn default_max_message() -> usize {
 }
 
 /// Reads the table.
+#[inline(never)]
 pub(super) fn read(
     at: &Table<'_>,
     base: &Path,

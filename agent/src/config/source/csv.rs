@@ -42,6 +42,7 @@ fn default_delimiter() -> char {
 }
 
 /// Reads the table.
+#[inline(never)]
 pub(super) fn read(at: &Table<'_>, base: &Path, wards: &[WardConfig]) -> Result<CsvSpec, ConfigError> {
     let table: CsvTable = at.document.table(&at.way, &[&HEAD[..], &mapping::KEYS].concat())?;
     if table.scan < Duration::from_millis(100) {

@@ -82,6 +82,7 @@ fn default_scope() -> String {
 }
 
 /// Reads the table.
+#[inline(never)]
 pub(super) fn read(at: &Table<'_>, base: &Path, wards: &[WardConfig]) -> Result<PolledSpec, ConfigError> {
     let (http, every) = http::read(at, base)?;
     let table: FhirTable = at.document.table(&at.way, &[&HEAD[..], &http::KEYS].concat())?;

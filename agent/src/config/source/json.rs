@@ -31,6 +31,7 @@ struct ArrayTable {
 }
 
 /// Reads the table.
+#[inline(never)]
 pub(super) fn read(at: &Table<'_>, base: &Path, wards: &[WardConfig]) -> Result<PolledSpec, ConfigError> {
     let (http, every) = http::read(at, base)?;
     let shape = if at.has("pointers") { pointers(at, wards)? } else { rows(at, wards)? };

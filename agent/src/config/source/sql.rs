@@ -63,6 +63,7 @@ fn default_max_rows() -> usize {
 const URL: &str = "write postgres://HOST[:PORT]/DATABASE, mysql://HOST[:PORT]/DATABASE, mssql://HOST[:PORT]/DATABASE, sqlite:FILE or odbc:CONNECTION STRING";
 
 /// Reads the table.
+#[inline(never)]
 pub(super) fn read(at: &Table<'_>, base: &Path, wards: &[WardConfig]) -> Result<PolledSpec, ConfigError> {
     let table: SqlTable = at.document.table(&at.way, &[&HEAD[..], &mapping::KEYS].concat())?;
     too_often(at, table.every)?;

@@ -28,7 +28,7 @@ fn wards() -> CsvSpec {
         path: "drops/beds.csv".into(),
         scan: Duration::from_secs(5),
         settle: Duration::ZERO,
-        charset: encoding_rs::UTF_8,
+        charset: UTF_8,
         delimiter: b';',
         mapping: Mapping {
             not_reported: set(["", "-"]),
