@@ -6,6 +6,7 @@
 //! | [`nation`] | which hospitals and wards there are, and how their counts move |
 //! | [`hospital`] | one hospital's folder, drops and real agent |
 //! | [`centre`] | the centre's folder and real aggregator |
+//! | [`idle`] | one hospital at rest, and a centre for it |
 //! | [`process`] | the same two as processes of their own |
 //! | [`alarms`] | a small country whose centre is killed while alarms live, and witnesses of what was said |
 //! | [`replay`] | recorded drops through real agents, held against the official totals |
@@ -18,6 +19,7 @@ pub mod alarms;
 pub mod centre;
 pub mod demo;
 pub mod hospital;
+pub mod idle;
 pub mod nation;
 pub mod process;
 pub mod replay;

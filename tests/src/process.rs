@@ -75,12 +75,23 @@ pub struct Process {
 impl Process {
     /// Starts `program run --config FILE`; what it logs is added to `log`.
     pub fn start(program: Program, config_file: &Path, log: &Path) -> Result<Process, ProcessError> {
+        Process::start_with(program, config_file, log, std::iter::empty())
+    }
+
+    /// The same, with some variables set.
+    pub fn start_with(
+        program: Program,
+        config_file: &Path,
+        log: &Path,
+        environment: impl Iterator<Item = (&'static str, &'static str)>,
+    ) -> Result<Process, ProcessError> {
         let fault = |reason| ProcessError::System { program: program.name(), reason };
         let log = File::options().create(true).append(true).open(log).map_err(fault)?;
         let child = Command::new(program.path()?)
             .arg("run")
             .arg("--config")
             .arg(config_file)
+            .envs(environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(fault)?)
             .stderr(log)

@@ -1,125 +1,143 @@
 //! An idle agent's memory and processor time beside collectd's, where that is installed.
+//!
+//! Both are started several times, each time from the disk, as after a boot: how much of a file Linux maps depends on
+//! how it came into memory and on where the address space was put. Memory is the median of the starts; processor time
+//! is that of the last.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use vardpuls_shared::clock::Clock;
-use vardpuls_tests::centre::{Folder, Setup};
-use vardpuls_tests::hospital::{Hospital, Link, Pace};
+use rustix::fs::{Advice, fadvise};
+use vardpuls_shared::clock::Time;
+use vardpuls_tests::hospital::Pace;
+use vardpuls_tests::idle::Idle;
 use vardpuls_tests::process::{Process, Program};
-use vardpuls_tests::waiting;
 
 use crate::ingest::processor_time;
 use crate::table::{Bar, Row};
 
+/// How often both are started.
+const STARTS: usize = 9;
+
+/// How long each settles before it is looked at.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// How hospitals start the agent.
+const UNIT: &str = include_str!("../../../../packaging/agent/vardpuls-agent.service");
+
 pub(crate) fn measure(seconds: u64) -> Result<Vec<Row>, String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
-    runtime.block_on(beside_collectd(seconds))
+    runtime.block_on(beside_collectd(Duration::from_secs(seconds)))
 }
 
-async fn beside_collectd(seconds: u64) -> Result<Vec<Row>, String> {
+async fn beside_collectd(watched: Duration) -> Result<Vec<Row>, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let any = "127.0.0.1:0".parse().map_err(|e: std::net::AddrParseError| e.to_string())?;
-    let setup = Setup {
-        http: any,
-        mqtt: any,
-        nation_file: None,
-        feed_gap: "200ms",
-        sample_every: "5m",
-        notice: "benchmark".into(),
+    let pace = Pace {
+        // As the packaged config has it.
+        heartbeat: Duration::from_mins(1),
+        min_gap: Duration::from_secs(2),
+        jitter: Duration::from_secs(1),
+        valid_for: Duration::from_mins(3),
     };
-    let files = Folder::create(&folder.path().join("centre"), &setup).map_err(|e| e.to_string())?;
-    let (hospital, card, agent) = hospital(folder.path())?;
-    files.enrol(&card).map_err(|e| e.to_string())?;
-    let centre = files.start(Clock::System).await.map_err(|e| e.to_string())?;
-    let link = Link { mqtt: centre.mqtt, centre_key: centre.public_key };
-    hospital.configure(&agent, &link).map_err(|e| e.to_string())?;
-    let process =
-        Process::start(Program::Agent, &hospital.config_file, &folder.path().join("log")).map_err(|e| e.to_string())?;
-    let pid = process.id().ok_or("the agent ended")?;
-    let fresh = || centre.view().nation.coverage.fresh == 1;
-    if !waiting::until(Duration::from_secs(30), fresh).await {
-        return Err("the agent does not report".into());
+    let idle = Idle::start(folder.path(), pace).await.map_err(|e| e.to_string())?;
+    let (mut agents, mut collectds) = (Vec::new(), Vec::new());
+    let (mut spent, mut others) = (Duration::ZERO, None);
+    let mut heard: Option<Time> = None;
+    for start in 1..=STARTS {
+        // Other counts than before, so that the centre has something to show.
+        idle.write(start).map_err(|e| e.to_string())?;
+        from_disk(&Program::Agent.path().map_err(|e| e.to_string())?)?;
+        let agent = Process::start_with(Program::Agent, idle.config_file(), &folder.path().join("log"), environment())
+            .map_err(|e| e.to_string())?;
+        let pid = agent.id().ok_or("the agent ended")?;
+        heard = Some(idle.heard_after(heard, Duration::from_secs(30)).await.map_err(|e| e.to_string())?);
+        let collectd = Collectd::start(folder.path())?;
+        let other = collectd.as_ref().map(|c| c.0.id());
+        tokio::time::sleep(SETTLE).await;
+        if start == STARTS {
+            let before = (processor_time(pid)?, other.map(processor_time).transpose()?);
+            tokio::time::sleep(watched).await;
+            spent = processor_time(pid)?.saturating_sub(before.0);
+            let after = other.map(processor_time).transpose()?;
+            others = after.zip(before.1).map(|(after, before)| after.saturating_sub(before));
+        }
+        agents.push(Memory::of(pid)?);
+        collectds.extend(other.map(Memory::of).transpose()?);
+        agent.terminate().await.map_err(|e| e.to_string())?;
     }
-    let mut collectd = Collectd::start(folder.path())?;
-    let other = collectd.as_ref().map(|c| c.0.id());
-    // Both settle first; then both are watched over the same time.
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let before = (processor_time(pid)?, other.map(processor_time).transpose()?);
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let after = (processor_time(pid)?, other.map(processor_time).transpose()?);
-    let a_second = |spent: Duration| spent.as_secs_f64() * 1e6 / Duration::from_secs(seconds).as_secs_f64();
-    let cpu = a_second(after.0.saturating_sub(before.0));
-    let other_cpu = after.1.zip(before.1).map(|(a, b)| a_second(a.saturating_sub(b)));
-    let (memory, private) = (kilobytes(pid, "VmRSS")?, kilobytes(pid, "RssAnon")?);
-    let other_memory = other.map(|pid| kilobytes(pid, "VmRSS")).transpose()?;
-    let other_private = other.map(|pid| kilobytes(pid, "RssAnon")).transpose()?;
-    process.terminate().await.map_err(|e| e.to_string())?;
-    if let Some(collectd) = &mut collectd {
-        collectd.stop();
-    }
-    centre.stop().await.map_err(|e| e.to_string())?;
+    idle.stop().await.map_err(|e| e.to_string())?;
     let missing = || "collectd is not installed".to_owned();
+    let a_second = |spent: Duration| spent.as_secs_f64() * 1e6 / watched.as_secs_f64();
+    let row = |what: &str, of: fn(&Memory) -> f64, bar: Option<Bar>| {
+        let (agent, other) = (Spread::of(&agents, of), Spread::of(&collectds, of));
+        Row {
+            what: format!("idle agent, 25 wards, a report a minute, median of {STARTS} starts: {what}"),
+            value: agent.as_ref().map_or_else(String::new, Spread::to_string),
+            beside: other.as_ref().map_or_else(missing, |other| format!("{other} collectd")),
+            ratio: agent.zip(other).map(|(agent, other)| agent.median / other.median),
+            bar,
+        }
+    };
     Ok(vec![
+        row("resident memory", |m| m.resident, Some(Bar::AtMost(1.5))),
+        row("of it its own (RssAnon); the rest is the program file and libraries", |m| m.private, None),
         Row {
-            what: "idle agent, 25 wards, a report a minute: resident memory".into(),
-            value: format!("{memory:.0} kB"),
-            beside: other_memory.map_or_else(missing, |m| format!("{m:.0} kB collectd")),
-            ratio: other_memory.map(|m| memory / m),
-            bar: Some(Bar::AtMost(1.5)),
-        },
-        Row {
-            what: "idle agent: of it its own (RssAnon); the rest is the program file and libraries".into(),
-            value: format!("{private:.0} kB"),
-            beside: other_private.map_or_else(missing, |m| format!("{m:.0} kB collectd")),
-            ratio: other_private.map(|m| private / m),
-            bar: None,
-        },
-        Row {
-            what: format!("idle agent: processor time a second, over {seconds} s, µs"),
-            value: format!("{cpu:.0} µs"),
-            beside: other_cpu.map_or_else(missing, |c| format!("{c:.0} µs collectd")),
-            ratio: Some(cpu),
+            what: format!("idle agent: processor time a second, over {} s, µs", watched.as_secs()),
+            value: format!("{:.0} µs", a_second(spent)),
+            beside: others.map_or_else(missing, |spent| format!("{:.0} µs collectd", a_second(spent))),
+            ratio: Some(a_second(spent)),
             bar: Some(Bar::AtMost(50.0)),
         },
     ])
 }
 
-fn hospital(folder: &Path) -> Result<(Hospital, vardpuls_shared::card::Card, vardpuls_tests::hospital::Setup), String> {
-    let folder = folder.join("hospital");
-    let drop = folder.join("drops/beds.csv");
-    let wards = (1..=25i64).map(|index| {
-        let mut ward = toml::Table::new();
-        ward.insert("index".into(), index.into());
-        ward.insert("id".into(), format!("w{index}").into());
-        ward.insert("name".into(), format!("Ward {index}").into());
-        ward.insert("care".into(), "general".into());
-        ward
-    });
-    let source = format!(
-        "name = \"beds\"\nkind = \"csv\"\npath = {:?}\n[columns]\nward = \"ward\"\nstaffed = \"staffed\"\noccupied = \"occupied\"\n",
-        drop.display().to_string()
-    );
-    let setup = vardpuls_tests::hospital::Setup {
-        hospital: "SE0000000000-IDLE".parse().map_err(|e: vardpuls_shared::hospital::InvalidId| e.to_string())?,
-        name: "Idle".into(),
-        region: "01".parse().map_err(|e: vardpuls_shared::hospital::InvalidId| e.to_string())?,
-        pace: Pace {
-            // As the packaged config has it.
-            heartbeat: Duration::from_mins(1),
-            min_gap: Duration::from_secs(2),
-            jitter: Duration::from_secs(1),
-            valid_for: Duration::from_mins(3),
-        },
-        wards: wards.collect(),
-        sources: vec![source.parse().map_err(|e: toml::de::Error| e.to_string())?],
-    };
-    let (hospital, card) = Hospital::create(&folder, &setup).map_err(|e| e.to_string())?;
-    let rows: Vec<String> = (1..=25).map(|n| format!("w{n},20,{}\n", 12 + n % 8)).collect();
-    fs::write(&drop, format!("ward,staffed,occupied\n{}", rows.concat())).map_err(|e| e.to_string())?;
-    Ok((hospital, card, setup))
+/// The variables that the unit sets.
+fn environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    UNIT.lines().filter_map(|line| line.strip_prefix("Environment=")).filter_map(|set| set.split_once('='))
+}
+
+/// What of a file is in memory and not in use is forgotten, so that the next start reads it from the disk.
+fn from_disk(file: &Path) -> Result<(), String> {
+    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
+    let file = File::open(file).map_err(|e| named(&e))?;
+    file.sync_all().map_err(|e| named(&e))?;
+    fadvise(&file, 0, None, Advice::DontNeed).map_err(|e| named(&e))
+}
+
+/// A process's memory, in kB.
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    resident: f64,
+    private: f64,
+}
+
+impl Memory {
+    fn of(pid: u32) -> Result<Memory, String> {
+        Ok(Memory { resident: kilobytes(pid, "VmRSS")?, private: kilobytes(pid, "RssAnon")? })
+    }
+}
+
+/// The figures of several starts.
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(starts: &[Memory], of: fn(&Memory) -> f64) -> Option<Spread> {
+        let mut figures: Vec<f64> = starts.iter().map(of).collect();
+        figures.sort_by(f64::total_cmp);
+        Some(Spread { least: *figures.first()?, median: figures[figures.len() / 2], most: *figures.last()? })
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.0} kB ({:.0} to {:.0})", self.median, self.least, self.most)
+    }
 }
 
 /// A field of the process's status, in kB.
@@ -139,27 +157,29 @@ impl Collectd {
         if !program.exists() {
             return Ok(None);
         }
+        from_disk(program)?;
+        let plugins = ["cpu", "memory", "load", "interface", "network"];
+        for plugin in plugins {
+            from_disk(&Path::new("/usr/lib/collectd").join(plugin).with_extension("so"))?;
+        }
         let config = folder.join("collectd.conf");
         let base = folder.display();
+        let plugins = plugins.map(|plugin| format!("LoadPlugin {plugin}\n")).concat();
         let text = format!(
-            "BaseDir \"{base}\"\nPIDFile \"{base}/collectd.pid\"\nInterval 10\nLoadPlugin cpu\nLoadPlugin memory\n\
-             LoadPlugin load\nLoadPlugin interface\nLoadPlugin network\n<Plugin network>\nServer \"127.0.0.1\" \"25826\"\n</Plugin>\n"
+            "BaseDir \"{base}\"\nPIDFile \"{base}/collectd.pid\"\nInterval 10\n{plugins}\
+             <Plugin network>\nServer \"127.0.0.1\" \"25826\"\n</Plugin>\n"
         );
         fs::write(&config, text).map_err(|e| e.to_string())?;
         let mut command = Command::new(program);
         command.arg("-f").arg("-C").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().map(|child| Some(Collectd(child))).map_err(|e| e.to_string())
     }
-
-    fn stop(&mut self) {
-        // It holds nothing that has to survive.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 impl Drop for Collectd {
     fn drop(&mut self) {
-        self.stop();
+        // It holds nothing that has to survive.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
