@@ -42,22 +42,28 @@ pub mod status;
 pub mod word;
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use vardpuls_service::event::Event;
 use vardpuls_service::vitals::Vitals;
-use vardpuls_shared::clock::Clock;
+use vardpuls_shared::clock::{Clock, Time};
 
 use crate::config::Config;
-use crate::outbox::{Outbox, OutboxError};
+use crate::outbox::{Outbox, OutboxError, Summary};
 use crate::publisher::connection::{self, ConnectionFileError};
 use crate::shift::Shift;
 use crate::signer::{Signer, SignerError};
 use crate::status::{Board, Bounds};
+
+/// How long a start waits for an outbox in use: `status` and `check` hold it while they look at it, another agent for ever.
+const LOOKED_AT: Duration = Duration::from_secs(3);
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -96,17 +102,32 @@ pub async fn run(
     Ok(())
 }
 
+/// Opens the outbox and counts what it holds.
+async fn open_outbox(config: &Config, now: Time) -> Result<(Outbox, Summary), OutboxError> {
+    let deadline = Instant::now() + LOOKED_AT;
+    loop {
+        let (folder, limits) = (config.state_dir.clone(), config.outbox.limits());
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut outbox = Outbox::open(&folder, limits, now)?;
+            let summary = outbox.summary(now)?;
+            Ok((outbox, summary))
+        });
+        match opened.await.expect("opening the outbox catches its panics") {
+            Err(OutboxError::Locked { path }) if Instant::now() < deadline => {
+                debug!(outbox = %path.display(), "the outbox is in use; it is tried again");
+                tokio::time::sleep(AGAIN).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 impl Agent {
     /// Checks and opens everything that can fail: key, roster, broker files, outbox.
     pub async fn open(config: Config, clock: Clock) -> Result<Agent, RunError> {
         let signer = Arc::new(prepare(&config)?);
-        let (folder, limits, now) = (config.state_dir.clone(), config.outbox.limits(), clock.now());
-        let opened = tokio::task::spawn_blocking(move || {
-            let mut outbox = Outbox::open(&folder, limits, now)?;
-            let summary = outbox.summary(now)?;
-            Ok::<_, OutboxError>((outbox, summary))
-        });
-        let (outbox, summary) = opened.await.expect("opening the outbox catches its panics")?;
+        let now = clock.now();
+        let (outbox, summary) = open_outbox(&config, now).await?;
         let fingerprint = signer.public_key().fingerprint().to_string();
         let board = Board::new(&config, fingerprint, signer.roster_version(), now);
         board.update(|status| status.outbox = Some(summary));

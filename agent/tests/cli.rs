@@ -6,8 +6,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use stage::{Centre, Folder, broker, until};
+use vardpuls_agent::outbox::{Limits, Outbox};
+use vardpuls_shared::clock::Time;
+
+const LIMITS: Limits = Limits { max_age: Duration::from_secs(86_400), max_bytes: 1 << 20 };
 
 fn agent(folder: &Folder, command: &[&str]) -> Command {
     let mut agent = Command::new(env!("CARGO_BIN_EXE_vardpuls-agent"));
@@ -96,6 +101,21 @@ fn without_a_key_run_says_how_to_make_one() {
     let refused = done(&folder, &["run"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("keygen"), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn a_look_at_the_outbox_does_not_keep_an_agent_from_starting() {
+    let folder = Folder::new(nowhere());
+    Outbox::open(&folder.path("state"), LIMITS, Time(1)).expect("makes it");
+    // As `status` and `check` hold it, but longer.
+    let look = redb::Database::builder().open_read_only(folder.path("state/outbox.redb")).expect("opens");
+    let log = fs::File::create(folder.path("log")).expect("writable");
+    let mut starting = agent(&folder, &["run"]);
+    let _running = Running(starting.env("RUST_LOG", "debug").stderr(log).spawn().expect("runs"));
+    let says = |what: &str| fs::read_to_string(folder.path("log")).expect("readable").contains(what);
+    until("it waits", || says("the outbox is in use")).await;
+    drop(look);
+    until("it starts", || says("agent starts")).await;
 }
 
 #[test]
