@@ -185,6 +185,12 @@ impl Rig {
         until(denial.name(), || self.denied(denial) >= times).await;
     }
 
+    /// Waits until a reason was counted, and it was just so often. A client sees its end before it is counted.
+    pub(crate) async fn denied_times(&self, denial: Denial, times: u64) {
+        self.until_denied(denial, times).await;
+        assert_eq!(self.denied(denial), times, "{}", denial.name());
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.running.is_finished()
     }

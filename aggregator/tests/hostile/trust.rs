@@ -68,7 +68,7 @@ async fn a_new_certificate_is_shown_to_newcomers_and_a_login_that_is_gone_ends_i
     let bo = Token::make();
     write("logins.toml", &logins::block(&id("bo"), bo.digest()));
     mallory.ended().await;
-    assert_eq!(rig.denied(Denial::Revoked), 1);
+    rig.denied_times(Denial::Revoked, 1).await;
     assert_eq!(code(&rig, None, "mallory", Some(("mallory", &rig.password))).await, Some(4));
     assert_eq!(code(&rig, None, "bo", Some(("bo", bo.text()))).await, Some(0));
     assert!(rig.shown_certificate().await != rig.first_certificate, "the new one is shown");
@@ -83,7 +83,7 @@ async fn a_new_certificate_is_shown_to_newcomers_and_a_login_that_is_gone_ends_i
     // That certificate is not believed any more, and then nobody's: the CA is another one.
     write("ca.crl", &rig.ca.revoke(&[number("mallory")]));
     own.ended().await;
-    assert_eq!(rig.denied(Denial::Revoked), 2);
+    rig.denied_times(Denial::Revoked, 2).await;
     if let Ok(mut again) = tls(rig.port, 8, 8, rig.tls(Some("mallory"))).await {
         again.say(&connect("mallory", None)).await;
         assert_eq!(again.connack().await, None);
