@@ -12,7 +12,7 @@ use stage::{Centre, Folder, broker, until};
 use vardpuls_agent::outbox::{Limits, Outbox};
 use vardpuls_shared::clock::Time;
 
-const LIMITS: Limits = Limits { max_age: Duration::from_secs(86_400), max_bytes: 1 << 20 };
+const LIMITS: Limits = Limits { max_age: Duration::from_hours(24), max_bytes: 1 << 20 };
 
 fn agent(folder: &Folder, command: &[&str]) -> Command {
     let mut agent = Command::new(env!("CARGO_BIN_EXE_vardpuls-agent"));
