@@ -41,8 +41,10 @@ impl Station {
     /// Begins, with the visits that are kept in `state`.
     pub async fn start(state: &Path, rules: Rules, habits: Habits, clock: Clock) -> io::Result<Station> {
         let keeping = Keeping { folder: state.to_owned(), source: "pas".into(), rules, rotate_key: Duration::MAX };
-        let (keeper, picture, kept) =
+        let (keeper, mut picture, kept) =
             keeper::start(keeping, clock.clone(), Vitals::default().part("keeper", Duration::from_hours(1)));
+        // The first picture, of what was kept, is no message's doing.
+        picture.changed().await.map_err(io::Error::other)?;
         let limits = Limits { connections: 64, per_address: 64, max_message: MOST, idle: Duration::from_hours(1) };
         let tally = tally::Shared::default();
         let door = Door::new(limits, habits, keeper.clone(), tally.clone(), clock);

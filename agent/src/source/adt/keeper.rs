@@ -210,7 +210,7 @@ impl Keeper {
             visits.hide_under(store.secret());
             info!(source = self.keeping.source, "the key of the visits was changed; visits are forgotten, counts stay");
         }
-        publish(&self.picture, visits);
+        self.picture.send_modify(|picture| *picture = picture_of(visits, picture.heard));
         Ok(())
     }
 
@@ -222,8 +222,8 @@ impl Keeper {
         let (store, kept) = Store::open(folder, source, self.clock.now())?;
         let heard = kept.heard();
         let visits = Visits::new(rules.clone().under(store.secret()), kept);
-        self.picture.send_modify(|picture| picture.heard = heard);
-        publish(&self.picture, &visits);
+        // In one piece: who waits for the first picture must not see one without counts.
+        self.picture.send_replace(picture_of(&visits, heard));
         self.open = Some((store, visits));
         Ok(())
     }
@@ -263,21 +263,19 @@ pub fn apply(secret: &Secret, visits: &mut Visits, event: Event, now: Time) -> R
     }
 }
 
-fn publish(picture: &watch::Sender<Picture>, visits: &Visits) {
+fn picture_of(visits: &Visits, heard: Option<Time>) -> Picture {
     let (patients, kept) = visits.sizes();
     let (reconciled_at, drift) = visits.reconciled();
-    picture.send_modify(|picture| {
-        *picture = Picture {
-            counts: visits.counts(),
-            heard: picture.heard,
-            patients,
-            visits: kept,
-            reconciled_at,
-            drift,
-            unmapped: visits.unmapped(MAX_UNMAPPED),
-            fault: None,
-        };
-    });
+    Picture {
+        counts: visits.counts(),
+        heard,
+        patients,
+        visits: kept,
+        reconciled_at,
+        drift,
+        unmapped: visits.unmapped(MAX_UNMAPPED),
+        fault: None,
+    }
 }
 
 /// The last messages.
