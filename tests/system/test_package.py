@@ -63,10 +63,11 @@ class Package(TestCase):
         super().setUp()
         self.machine = None
 
-    def machine_with_packages_at_hand(self):
+    def machine_with_packages_at_hand(self, kind="deb"):
+        self.kind = kind
         self.machine = Container("hospital", self.folder)
         self.processes.callback(self.machine.close)
-        for package in PACKAGES.glob("*.deb"):
+        for package in PACKAGES.glob(f"*.{kind}"):
             shutil.copy(package, self.machine.root / "root")
         with (self.machine.root / "etc/hosts").open("a") as hosts:
             hosts.write("127.0.0.1 localhost broker.example\n")
@@ -78,6 +79,14 @@ class Package(TestCase):
         self.followed.add((name, heading, number))
         return self.sh(self.pages[name][heading][number])
 
+    def install(self, name, heading):
+        """What a page says, or the same with RPM. Debian's `rpm` wants to be forced, and knows nothing of what dpkg installed."""
+        if self.kind == "deb":
+            self.assertIn("does not run yet", self.follow(name, heading, 0))
+        else:
+            unit = {"README.md": DAEMONS[0], "OPERATING.md": DAEMONS[1]}[name]
+            self.sh(f"rpm --install --force-debian --nodeps {unit}-[0-9]*.rpm")
+
     def editor(self, script):
         """Whoever sits at the editor does this next."""
         self.machine.write("/root/edit", script)
@@ -87,7 +96,7 @@ class Package(TestCase):
 
     def start_centre(self):
         start = "Start a centre"
-        self.assertIn("does not run yet", self.follow("OPERATING.md", start, 0))
+        self.install("OPERATING.md", start)
         self.assertIn("ok       config", self.machine.ask("vardpuls-aggregator check").stdout)
         self.follow("OPERATING.md", start, 1)
         self.follow("OPERATING.md", start, 2)
@@ -104,7 +113,7 @@ class Package(TestCase):
         self.machine.write("/root/password", re.search(r"^vp_[A-Za-z0-9_-]{43}$", said, re.M).group(), 0o600)
         in_force = lambda: "logins were read again" in self.sh("journalctl --no-pager -u vardpuls-aggregator")  # noqa: E731
         wait_for("login in force", in_force, 20)
-        self.assertIn("does not run yet", self.follow("README.md", five, 0))
+        self.install("README.md", five)
         # The config as it ships is right in itself; what it lacks is the hospital's own.
         as_shipped = json.loads(self.machine.ask("vardpuls-agent check --json").stdout)
         self.assertEqual((as_shipped[0]["step"], as_shipped[0]["level"]), ("config", "ok"))
@@ -123,8 +132,8 @@ class Package(TestCase):
         self.follow("README.md", five, 6)
         self.until_receipted()
 
-    def both(self):
-        self.machine_with_packages_at_hand()
+    def both(self, kind="deb"):
+        self.machine_with_packages_at_hand(kind)
         self.start_centre()
         self.five_minutes()
 
@@ -337,6 +346,26 @@ class Package(TestCase):
         self.sh("systemctl disable --now vardpuls-agent")
         self.follow("README.md", "Upgrade")
         self.assertEqual(self.shown(DAEMONS[0], "ActiveState")["ActiveState"], "inactive")
+
+    def test_the_rpms_lead_to_a_receipt_too(self):
+        self.both("rpm")
+        load = self.load()
+        self.until_receipted(20)
+        before = {unit: self.shown(unit, "MainPID")["MainPID"] for unit in DAEMONS}
+        self.sh("rpm --upgrade --replacepkgs --force-debian --nodeps *.rpm")
+        for unit in DAEMONS:
+            self.assertNotEqual(self.shown(unit, "MainPID")["MainPID"], before[unit])
+            wait_for("work", lambda u=unit: self.shown(u, "ActiveState")["ActiveState"] == "active", 30)
+        self.until_receipted(20)
+        self.sh("touch enough")
+        self.assertEqual(load.ends(10), 0, load.log())
+        self.nothing_is_missing()
+        # A removal stops them, and leaves what the pages say.
+        self.sh("rpm --erase --force-debian --nodeps " + " ".join(DAEMONS))
+        for unit in DAEMONS:
+            self.assertEqual(self.shown(unit, "LoadState", "ActiveState"), {"LoadState": "not-found", "ActiveState": "inactive"})
+            self.assertTrue(self.sh(f"ls /etc/{unit}/*.key /var/lib/{unit}/*"))
+            self.assertNotEqual(self.machine.ask(f"command -v {unit}").returncode, 0)
 
     def test_keys_are_rotated_encrypted_and_revoked(self):
         self.both()
