@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 /// A program of the project.
@@ -65,6 +66,12 @@ pub enum ProcessError {
     },
 }
 
+/// SIGTERM, to a child that still runs: the standard library sends no signal but SIGKILL.
+pub fn ask_to_end(child: &Child) -> io::Result<()> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    id.map_or(Ok(()), |id| Ok(kill_process(id, Signal::TERM)?))
+}
+
 /// A program that runs by itself.
 #[derive(Debug)]
 pub struct Process {
@@ -120,10 +127,7 @@ impl Process {
     /// Asks it to end (SIGTERM) and waits until it has.
     pub async fn terminate(mut self) -> Result<ExitStatus, ProcessError> {
         let fault = self.fault();
-        if let Some(id) = self.child.id() {
-            // The standard library sends no signal but SIGKILL.
-            Command::new("kill").arg("-TERM").arg(id.to_string()).status().await.map_err(&fault)?;
-        }
+        ask_to_end(&self.child).map_err(&fault)?;
         self.child.wait().await.map_err(fault)
     }
 }

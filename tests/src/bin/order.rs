@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use vardpuls_shared::clock::Time;
 use vardpuls_tests::hospital::Pace;
 use vardpuls_tests::idle::Idle;
+use vardpuls_tests::process::ask_to_end;
 
 /// Under valgrind everything takes some fifty times as long.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -62,6 +63,8 @@ fn main() -> ExitCode {
 
 /// Writes the order; how many functions ran, and how many have a place in it.
 async fn write(agent: &Path, file: &Path) -> Result<(usize, usize), String> {
+    // As callgrind will call it.
+    let agent = &fs::canonicalize(agent).map_err(|e| e.to_string())?;
     let profiles = watch(agent).await?;
     let object = agent.to_string_lossy();
     let run: BTreeSet<&str> = profiles.iter().flat_map(|profile| functions(profile, &object)).collect();
@@ -101,8 +104,7 @@ async fn watch(agent: &Path) -> Result<Vec<String>, String> {
                 heard = Some(idle.heard_after(heard, PATIENCE).await.map_err(|e| e.to_string())?);
             }
         }
-        let pid = child.id().ok_or("it ended by itself")?;
-        Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await.map_err(|e| e.to_string())?;
+        ask_to_end(&child).map_err(|e| e.to_string())?;
         let status = child.wait().await.map_err(|e| e.to_string())?;
         if !status.success() {
             return Err(format!("under valgrind it ended with {status}"));

@@ -73,7 +73,7 @@ async fn beside_collectd(watched: Duration) -> Result<Vec<Row>, String> {
     let row = |what: &str, of: fn(&Memory) -> f64, bar: Option<Bar>| {
         let (agent, other) = (Spread::of(&agents, of), Spread::of(&collectds, of));
         Row {
-            what: format!("idle agent, 25 wards, a report a minute, median of {STARTS} starts: {what}"),
+            what: format!("idle agent, 25 wards of a CSV file, MQTT in clear, median of {STARTS} starts: {what}"),
             value: agent.as_ref().map_or_else(String::new, Spread::to_string),
             beside: other.as_ref().map_or_else(missing, |other| format!("{other} collectd")),
             ratio: agent.zip(other).map(|(agent, other)| agent.median / other.median),
