@@ -123,7 +123,7 @@ impl Folder {
         let start = |e: String| CentreError::Start(e);
         let bound = vardpuls_aggregator::bind(config, clock).await.map_err(|e| start(e.to_string()))?;
         let mqtt = bound.mqtt_addr.ok_or_else(|| start("it has no broker of its own".into()))?;
-        let (http, view) = (bound.http_addr, bound.view.clone());
+        let (http, mqtts, view) = (bound.http_addr, bound.mqtts_addr, bound.view.clone());
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(bound.run(shutdown.clone()));
         let task = tokio::spawn(async move {
@@ -132,7 +132,7 @@ impl Folder {
                 Err(panic) => Err(panic.to_string()),
             }
         });
-        Ok(Centre { http, mqtt, public_key: self.public_key, view, shutdown, task })
+        Ok(Centre { http, mqtt, mqtts, public_key: self.public_key, view, shutdown, task })
     }
 }
 
@@ -157,6 +157,8 @@ pub struct Centre {
     pub http: SocketAddr,
     /// Where the broker listens.
     pub mqtt: SocketAddr,
+    /// Where it listens with TLS, for the network.
+    pub mqtts: Option<SocketAddr>,
     /// What the feed is signed with.
     pub public_key: PublicKey,
     view: Arc<ArcSwap<View>>,

@@ -3,6 +3,9 @@
 //! Both are started several times, each time from the disk, as after a boot: how much of a file Linux maps depends on
 //! how it came into memory and on where the address space was put. Memory is the median of the starts; processor time
 //! is that of the last.
+//!
+//! The agent speaks over TLS, as hospitals have it. It stands beside a collectd that encrypts what it sends, too, and
+//! beside one that does not.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -42,7 +45,7 @@ async fn beside_collectd(watched: Duration) -> Result<Vec<Row>, String> {
         valid_for: Duration::from_mins(3),
     };
     let idle = Idle::start(folder.path(), pace).await.map_err(|e| e.to_string())?;
-    let (mut agents, mut collectds) = (Vec::new(), Vec::new());
+    let (mut agents, mut collectds, mut in_clear) = (Vec::new(), Vec::new(), Vec::new());
     let (mut spent, mut others) = (Duration::ZERO, None);
     let mut heard: Option<Time> = None;
     for start in 1..=STARTS {
@@ -53,7 +56,8 @@ async fn beside_collectd(watched: Duration) -> Result<Vec<Row>, String> {
             .map_err(|e| e.to_string())?;
         let pid = agent.id().ok_or("the agent ended")?;
         heard = Some(idle.heard_after(heard, Duration::from_secs(30)).await.map_err(|e| e.to_string())?);
-        let collectd = Collectd::start(folder.path())?;
+        let plain = Collectd::start(folder.path(), Protection::None)?;
+        let collectd = Collectd::start(folder.path(), Protection::Encrypt)?;
         let other = collectd.as_ref().map(|c| c.0.id());
         tokio::time::sleep(SETTLE).await;
         if start == STARTS {
@@ -65,24 +69,33 @@ async fn beside_collectd(watched: Duration) -> Result<Vec<Row>, String> {
         }
         agents.push(Memory::of(pid)?);
         collectds.extend(other.map(Memory::of).transpose()?);
+        in_clear.extend(plain.as_ref().map(|c| Memory::of(c.0.id())).transpose()?);
         agent.terminate().await.map_err(|e| e.to_string())?;
     }
     idle.stop().await.map_err(|e| e.to_string())?;
     let missing = || "collectd is not installed".to_owned();
     let a_second = |spent: Duration| spent.as_secs_f64() * 1e6 / watched.as_secs_f64();
-    let row = |what: &str, of: fn(&Memory) -> f64, bar: Option<Bar>| {
-        let (agent, other) = (Spread::of(&agents, of), Spread::of(&collectds, of));
+    let row = |what: &str, others: &[Memory], whose: &str, of: fn(&Memory) -> f64, bar: Option<Bar>| {
+        let (agent, other) = (Spread::of(&agents, of), Spread::of(others, of));
         Row {
-            what: format!("idle agent, 25 wards of a CSV file, MQTT in clear, median of {STARTS} starts: {what}"),
+            what: format!("idle agent, 25 wards of a CSV file, TLS, median of {STARTS} starts: {what}"),
             value: agent.as_ref().map_or_else(String::new, Spread::to_string),
-            beside: other.as_ref().map_or_else(missing, |other| format!("{other} collectd")),
+            beside: other.as_ref().map_or_else(missing, |other| format!("{other} {whose}")),
             ratio: agent.zip(other).map(|(agent, other)| agent.median / other.median),
             bar,
         }
     };
+    let (alike, plain, bar) = ("collectd that encrypts", "collectd in clear", Some(Bar::AtMost(1.5)));
     Ok(vec![
-        row("resident memory", |m| m.resident, Some(Bar::AtMost(1.5))),
-        row("of it its own (RssAnon); the rest is the program file and libraries", |m| m.private, None),
+        row("resident memory", &collectds, alike, |m| m.resident, bar),
+        row("resident memory", &in_clear, plain, |m| m.resident, bar),
+        row(
+            "of it its own (RssAnon); the rest is the program file and libraries",
+            &collectds,
+            alike,
+            |m| m.private,
+            None,
+        ),
         Row {
             what: format!("idle agent: processor time a second, over {} s, µs", watched.as_secs()),
             value: format!("{:.0} µs", a_second(spent)),
@@ -148,11 +161,18 @@ pub(crate) fn kilobytes(pid: u32, name: &str) -> Result<f64, String> {
     field.trim().trim_end_matches("kB").trim().parse().map_err(|_| format!("{name} is {field:?}"))
 }
 
+/// What collectd's network plugin does with what it sends.
+#[derive(Debug, Clone, Copy)]
+enum Protection {
+    None,
+    Encrypt,
+}
+
 /// A collectd with four readers and the network plugin, as hospitals run it.
 struct Collectd(Child);
 
 impl Collectd {
-    fn start(folder: &Path) -> Result<Option<Collectd>, String> {
+    fn start(folder: &Path, protection: Protection) -> Result<Option<Collectd>, String> {
         let program = Path::new("/usr/sbin/collectd");
         if !program.exists() {
             return Ok(None);
@@ -162,12 +182,16 @@ impl Collectd {
         for plugin in plugins {
             from_disk(&Path::new("/usr/lib/collectd").join(plugin).with_extension("so"))?;
         }
-        let config = folder.join("collectd.conf");
+        let config = folder.join(format!("collectd-{protection:?}.conf"));
         let base = folder.display();
         let plugins = plugins.map(|plugin| format!("LoadPlugin {plugin}\n")).concat();
+        let login = match protection {
+            Protection::None => "",
+            Protection::Encrypt => "Username \"agent\"\nPassword \"a password\"\n",
+        };
         let text = format!(
-            "BaseDir \"{base}\"\nPIDFile \"{base}/collectd.pid\"\nInterval 10\n{plugins}\
-             <Plugin network>\nServer \"127.0.0.1\" \"25826\"\n</Plugin>\n"
+            "BaseDir \"{base}\"\nPIDFile \"{base}/{protection:?}.pid\"\nInterval 10\n{plugins}<Plugin network>\n\
+             <Server \"127.0.0.1\" \"25826\">\nSecurityLevel {protection:?}\n{login}</Server>\n</Plugin>\n"
         );
         fs::write(&config, text).map_err(|e| e.to_string())?;
         let mut command = Command::new(program);
