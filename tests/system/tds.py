@@ -43,9 +43,9 @@ class Server:
     bytes that are sent in place of an answer, after which it hangs up. `route` is where a login is sent on to.
     """
 
-    def __init__(self, setup, users, certificate=None, encryption=OFF, prelogin=None, login=None, route=None, port=0):
+    def __init__(self, setup, users, certificate=None, encryption=OFF, prelogin=None, login=None, route=None, no_replica=None, port=0):
         self.setup, self.users, self.encryption, self.route = setup, users, encryption, route
-        self.prelogin, self.login = prelogin, login
+        self.prelogin, self.login, self.no_replica = prelogin, login, no_replica
         self.tls = None
         if certificate:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -204,6 +204,10 @@ class Session:
         if not known:
             self.answer(types.message(0xAA, 18456, 14, f"Login failed for user '{user}'.") + types.done(DONE_ERROR))
             return False
+        if self.server.no_replica and intent == "ReadOnly":
+            said = f"Unable to access the '{database}' database because no online secondary replicas are enabled for read-only access."
+            self.answer(types.message(0xAA, self.server.no_replica, 14, said) + types.done(DONE_ERROR))
+            return False
         tokens = types.changed(1, types.counted(database or "master"), types.counted("master"))
         tokens += types.message(0xAB, 5701, 0, f"Changed database context to '{database or 'master'}'.")
         tokens += types.changed(7, bytes([5]) + types.COLLATION)
@@ -345,6 +349,18 @@ class Session:
         """Half a row, and the end of the connection."""
         self.packet(self.HEAD + b"\xd1" + struct.pack("<QI", 6, 6) + b"I\x00", last=False)
         self.hang_up()
+
+    def exec_lost(self):
+        """Rows, half of one more, and the end of the connection."""
+        row = types.row([types.named("nvarchar(max)"), types.PLAIN["int"], types.PLAIN["int"]], ["ICU", 10, 7])
+        self.packet(self.HEAD + row * 20 + b"\xd1" + struct.pack("<QI", 6, 6) + b"I\x00", last=False)
+        self.hang_up()
+
+    def exec_broken(self):
+        """Rows, and then the server gives up."""
+        row = types.row([types.named("nvarchar(max)"), types.PLAIN["int"], types.PLAIN["int"]], ["ICU", 10, 7])
+        self.packet(self.HEAD + row * 40, last=False)
+        raise SqlError(8114, "Error converting data type varchar to numeric.")
 
     def exec_garbage(self):
         """What is no token."""

@@ -135,6 +135,11 @@ class Mssql(SqlTestCase):
         listener = self.server(route=("localhost", replica.port))
         self.assertIn("2 wards, observed at", self.told(listener))
         self.assertEqual([len(listener.logins), len(replica.logins)], [1, 1])
+        # Where no replica may be read, we read the one that there is.
+        for number in (979, 982):
+            primary = self.server(no_replica=number)
+            self.assertIn("2 wards, observed at", self.told(primary))
+            self.assertEqual([login["intent"] for login in primary.logins], ["ReadOnly", "ReadWrite"])
         # Where the next one has another name, it is not believed; and nobody is led in circles.
         misled = self.server(route=("localhost", self.server("elsewhere").port))
         self.assertIn("not valid for name", self.told(misled))

@@ -69,10 +69,10 @@ class Odbc(SqlTestCase):
         self.assertIn("1 wards, observed", self.check(file))
 
     def test_logins_and_drivers_that_do_not_fit(self):
-        self.assertIn("no such ODBC driver or data source (IM002: [unixODBC][Driver Manager]Data source name not found", self.told("DSN=none"))
+        self.assertIn("no such ODBC driver or data source (IM002 (0): [unixODBC][Driver Manager]Data source name not found", self.told("DSN=none"))
         self.assertIn("Can't open lib '/none.so'", self.told("Driver=/none.so;Server=x"))
         for text, login, said in [
-            ("DSN=beds;PWD=x", LOGIN, "holds a user or a password"), ("beds", LOGIN, "is no ODBC connection string"), ("DSN=beds", LOGIN + 'tls = "off"\n', "has no effect on ODBC"),
+            ("DSN=beds;PWD=x", LOGIN, "holds a user or a password"), ("beds", LOGIN, "is no ODBC connection string"), ("DSN=beds", LOGIN + 'tls = "off"\n', "has no effect on ODBC"), ("DSN=beds", LOGIN + 'tls = "verify"\n', "has no effect on ODBC"),
         ]:
             self.assertIn(said, self.told(text, login=login))
         refused = self.check(self.odbc("DSN=beds"), agent=NATIVE)
@@ -101,6 +101,20 @@ class Odbc(SqlTestCase):
         self.assertTrue(server.logins[-1]["encrypted"])
         self.assertIn("Login failed for user", self.check(self.odbc(text, password="wrong"), environment))
         self.assertIn("certificate verify failed", self.told(text))
+        for statement in ["EXEC cut", "EXEC lost"]:
+            lost = self.check(self.odbc(text, statement), environment)
+            self.assertIn("cannot be reached (08S01", lost)
+            self.assertNotIn("panicked", lost)
+        self.assertIsNone(server.failure)
+
+    def test_a_result_that_breaks_off_is_none(self):
+        server = tds.Server(TABLE, {"reader": PASSWORD}, Certificates(self.folder).pair("server"))
+        self.addCleanup(server.kill)
+        text = f"Driver=libtdsodbc.so;Server=127.0.0.1;Port={server.port};TDS_Version=7.4;Encryption=require;Database=ehr"
+        self.assertEqual(self.counts(self.agent, self.odbc(text)), "1, 10, 7], [2, 20, 18]]]")
+        # FreeTDS gives the rows before an error as a success, where several are asked for at once.
+        self.assertIn("refused the query (42000", self.told(text, "EXEC broken"))
+        self.assertIn("failed with code 01000", self.told(text, "EXEC lost"))
         self.assertIsNone(server.failure)
 
     def test_a_driver_that_hangs_costs_one_thread(self):

@@ -350,6 +350,7 @@ fn errors_of_polled_sources_name_line_and_key() {
             sql("url = \"sqlite:x.db\"\nusername = \"u\"\nquery = \"SELECT 1\""),
             "line 18, source.username: has no effect",
         ),
+        (sql("url = \"sqlite:x.db\"\ntls = \"verify\"\nquery = \"SELECT 1\""), "line 18, source.tls: has no effect"),
         (sql(&database.replace("SELECT 1", "SELECT 1; DELETE FROM x")), "line 19, source.query: must be one statement"),
         (sql(&database.replace("SELECT 1", " ;")), "line 19, source.query: must be a statement"),
         (

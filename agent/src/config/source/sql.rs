@@ -30,8 +30,7 @@ struct SqlTable {
     socket: Option<PathBuf>,
     username: Option<String>,
     password_file: Option<PathBuf>,
-    #[serde(default)]
-    tls: TlsMode,
+    tls: Option<TlsMode>,
     ca_file: Option<PathBuf>,
     client_cert_file: Option<PathBuf>,
     client_key_file: Option<PathBuf>,
@@ -100,6 +99,7 @@ impl SqlTable {
         if let Some(file) = self.url.strip_prefix("sqlite:") {
             for (key, given) in [
                 ("socket", self.socket.is_some()),
+                ("tls", self.tls.is_some()),
                 ("username", self.username.is_some()),
                 ("password-file", self.password_file.is_some()),
                 ("ca-file", self.ca_file.is_some()),
@@ -148,7 +148,7 @@ impl SqlTable {
             (None, Some(_)) => return Err(at.wrong(&["client-cert-file"], "is missing beside client-key-file")),
         };
         // A Unix socket leaves the machine as little as a file does.
-        let tls = match (self.tls, &self.socket) {
+        let tls = match (self.tls.unwrap_or_default(), &self.socket) {
             (TlsMode::Verify, None) => Some(ServerTls { ca_file: self.ca_file.map(|file| base.join(file)), client }),
             _ if self.ca_file.is_some() => return Err(at.wrong(&["ca-file"], "has no effect without TLS")),
             _ if client.is_some() => return Err(at.wrong(&["client-cert-file"], "has no effect without TLS")),

@@ -34,8 +34,9 @@ use crate::source::http::{roots, secret};
 use handshake::Wrapped;
 use wire::{Allowance, Wire};
 
-/// How many servers a login may be sent on to: a listener names a replica, and that one is the last.
-const MOST_SERVERS: usize = 3;
+/// How often we log in to be let in once: a listener sends us on to a replica, which is the last; where none may be read,
+/// both once more without saying that we only want to read.
+const MOST_LOGINS: usize = 4;
 
 type Stream = Compat<Wire<Either<TcpStream, Box<TlsStream<Wrapped<TcpStream>>>>>>;
 
@@ -57,15 +58,15 @@ impl Mssql {
     pub(super) async fn open(server: &Server, timeout: Duration) -> Result<Mssql, SqlFault> {
         let tls = server.tls.as_ref().map(tls).transpose()?;
         let password = server.password_file.as_deref().map(secret).transpose()?.unwrap_or_default();
-        let (mut host, mut port) = (server.host.clone(), server.port);
-        for _ in 1..MOST_SERVERS {
+        let (mut host, mut port, mut only_reads) = (server.host.clone(), server.port, true);
+        for _ in 0..MOST_LOGINS {
             let mut config = Config::new();
             config.host(&host);
             config.port(port);
             config.database(&server.name);
             config.authentication(AuthMethod::sql_server(&server.username, &password));
             config.application_name("vardpuls-agent");
-            config.readonly(true);
+            config.readonly(only_reads);
             config.encryption(EncryptionLevel::NotSupported);
             // The reader's time-out holds for all of it; tiberius would start a thread for its own.
             config.handshake_timeout(None);
@@ -79,6 +80,9 @@ impl Mssql {
                     return Ok(opened);
                 }
                 Err(Error::Routing { host: next, port: at }) => (host, port) = (next, at),
+                Err(e) if only_reads && fault::is_for_intent(&e) => {
+                    (host, port, only_reads) = (server.host.clone(), server.port, false);
+                }
                 Err(e) => return Err(fault::of(&e, timeout)),
             }
         }

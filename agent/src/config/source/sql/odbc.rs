@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::Table;
-use super::{SqlTable, TlsMode};
+use super::SqlTable;
 use crate::config::ConfigError;
 use crate::source::sql::odbc::{ConnectionString, OdbcSource};
 
@@ -11,7 +11,7 @@ use crate::source::sql::odbc::{ConnectionString, OdbcSource};
 pub(super) fn read(table: &SqlTable, at: &Table<'_>, base: &Path) -> Result<OdbcSource, ConfigError> {
     for (key, given) in [
         ("socket", table.socket.is_some()),
-        ("tls", table.tls == TlsMode::Off),
+        ("tls", table.tls.is_some()),
         ("ca-file", table.ca_file.is_some()),
         ("client-cert-file", table.client_cert_file.is_some()),
         ("client-key-file", table.client_key_file.is_some()),

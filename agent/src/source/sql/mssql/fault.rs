@@ -6,11 +6,13 @@ use tiberius::error::Error;
 
 use crate::source::sql::fault::SqlFault;
 
-/// A deadlock's or a lock's wait was too long for us.
-const TOO_LONG: [u32; 1] = [1222];
+/// A deadlock, in which we asked to be the one that gives way, and a lock that did not come in time.
+const TOO_LONG: [u32; 2] = [1205, 1222];
+/// No replica may be read by those who only want to read.
+const NO_REPLICA: [u32; 2] = [979, 982];
 /// The login, the database or the intent to read only.
-const REFUSED: [u32; 15] =
-    [916, 976, 978, 983, 4060, 4062, 4064, 17892, 18450, 18452, 18456, 18461, 18486, 18487, 18488];
+const REFUSED: [u32; 18] =
+    [916, 976, 978, 979, 982, 983, 4060, 4062, 4064, 17892, 18450, 18452, 18456, 18461, 18470, 18486, 18487, 18488];
 /// A database that is only read, and a query that ended the transaction that it stands in.
 const WRITES: [u32; 4] = [3902, 3903, 3906, 3908];
 /// The text of the query, and what its user may read.
@@ -20,6 +22,11 @@ const QUERY: [u32; 30] = [
 ];
 /// From this severity on the connection is over.
 const FATAL: u8 = 20;
+
+/// Whether a login was refused for saying that it only wants to read.
+pub(super) fn is_for_intent(error: &Error) -> bool {
+    matches!(error, Error::Server(said) if NO_REPLICA.contains(&said.code()))
+}
 
 /// What an error means.
 pub(super) fn of(error: &Error, timeout: Duration) -> SqlFault {
@@ -59,10 +66,11 @@ mod tests {
     fn a_number_decides_and_words_about_data_are_not_kept() {
         let told =
             |code, severity, message| judge(code, severity, message, LONG).about("SELECT ward FROM beds").to_string();
-        for code in [245, 8114, 50_000, 1205, 547] {
+        for code in [245, 8114, 50_000, 547] {
             assert_eq!(judge(code, 16, "the varchar value 'Anna'", LONG), SqlFault::Failed(code.to_string()));
         }
         assert_eq!(judge(1222, 16, "Lock request time out period exceeded.", LONG), SqlFault::TimedOut(LONG));
+        assert_eq!(judge(1205, 13, "Transaction (Process ID 52) was deadlocked", LONG), SqlFault::TimedOut(LONG));
         assert!(told(18456, 14, "Login failed for user 'reader'.").starts_with("refused us (18456: Login failed"));
         assert!(told(3906, 16, "Failed to update database").starts_with("refused to write (3906"));
         let denied =

@@ -17,8 +17,8 @@ const TOO_LONG: [&str; 2] = ["HYT00", "HYT01"];
 
 /// What it means that there is no connection; `known` is what the config says of it.
 pub(super) fn connecting(error: &Error, known: &str, timeout: Duration) -> SqlFault {
-    let Some((state, _, message)) = diagnostic(error) else { return silent() };
-    let said = format!("{state}: {}", own_words(&message, &format!("{known} {CONNECTING}")));
+    let Some((state, native, message)) = diagnostic(error) else { return silent() };
+    let said = format!("{state} ({native}): {}", own_words(&message, &format!("{known} {CONNECTING}")));
     match state.get(..2).unwrap_or_default() {
         _ if TOO_LONG.contains(&state.as_str()) => SqlFault::TimedOut(timeout),
         // unixODBC says 01000 where the driver's library is not there.
@@ -37,6 +37,8 @@ pub(super) fn asking(error: &Error, most: usize, timeout: Duration) -> SqlFault 
         Some((state, _, _)) if TOO_LONG.contains(&state.as_str()) => SqlFault::TimedOut(timeout),
         Some((state, native, message)) => {
             let code = if state == "HY000" { format!("HY000 ({native})") } else { state.clone() };
+            // What is said of the query's text is held to the query's own words (`SqlFault::about`), all else to these.
+            let message = if state.starts_with("42") { message } else { own_words(&message, CONNECTING) };
             judge(&code, &state, false, &message, timeout)
         }
         None => silent(),
@@ -87,6 +89,8 @@ mod tests {
         assert_eq!(query, SqlFault::Query("42S02: ERROR: relation \"…\" does not exist".to_owned()));
         assert_eq!(asking(&error(*b"HYT00", person), 9, LONG), SqlFault::TimedOut(LONG));
         assert!(matches!(asking(&error(*b"25006", "read-only"), 9, LONG), SqlFault::Writes(_)));
+        let lost = asking(&error(*b"08S01", "connection lost while sending Anna 7"), 9, LONG).to_string();
+        assert!(lost.contains("08S01") && !lost.contains("Anna"), "{lost}");
         let long = Error::TooLargeValueForBuffer { indicator: None, buffer_index: 2 };
         assert_eq!(asking(&long, 9, LONG), SqlFault::TooLong { column: 3, most: 9 });
         assert_eq!(asking(&Error::NoDiagnostics { function: "SQLFetch" }, 9, LONG), silent());
@@ -99,7 +103,7 @@ mod tests {
             told(*b"IM002", "[unixODBC][Driver Manager]Data source name not found and no default driver specified");
         assert!(
             none.contains(
-                "(IM002: [unixODBC][Driver Manager]Data source name not found and no default driver specified)"
+                "(IM002 (7): [unixODBC][Driver Manager]Data source name not found and no default driver specified)"
             ),
             "{none}"
         );
@@ -110,6 +114,6 @@ mod tests {
         let refused = told(*b"28P01", "password authentication failed for user \"reader\", PWD=s3cret");
         assert!(refused.contains("password authentication failed for user \"reader\", …=…"), "{refused}");
         let unreachable = told(*b"08001", "could not connect to Anna");
-        assert!(unreachable.starts_with("cannot be reached (08001: could not connect to …)"), "{unreachable}");
+        assert!(unreachable.starts_with("cannot be reached (08001 (7): could not connect to …)"), "{unreachable}");
     }
 }

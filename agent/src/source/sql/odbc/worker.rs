@@ -17,9 +17,9 @@ use crate::source::sql::fault::SqlFault;
 
 /// The longest value that is read, in UTF-16 units: names of wards, counts and times are far shorter.
 const LONGEST: usize = 1000;
-/// The memory that the rows of one fetch may take, and how many rows that are at most.
-const FETCHED_BYTES: usize = 2 * 1024 * 1024;
-const FETCHED_ROWS: usize = 100;
+/// How many rows a fetch asks for. Of several ODBC reports those before an error as a success with a diagnostic, and then no
+/// more data: a result that broke off would be taken for the whole one.
+const FETCHED_ROWS: usize = 1;
 
 /// A place for a connection.
 #[derive(Default)]
@@ -61,7 +61,7 @@ impl Drop for Worker {
 fn connect(source: &OdbcSource, timeout: Duration) -> Result<Connection<'static>, SqlFault> {
     let password = source.password_file.as_deref().map(secret).transpose()?;
     let username = source.username.as_deref();
-    let known = source.connection.with_login(username, None);
+    let known = format!("{} {}", source.connection.shown(), username.unwrap_or_default());
     let failed = |e: Error| connecting(&e, &known, timeout);
     let options = ConnectionOptions { login_timeout_sec: Some(seconds(timeout)), packet_size: None };
     let whole = source.connection.with_login(username, password.as_deref());
@@ -75,13 +75,13 @@ fn query(connection: &Connection<'static>, call: &Call) -> Result<Rows, SqlFault
     let mut statement = connection.preallocate().map_err(failed)?;
     // Some drivers cannot; then only the caller stops waiting.
     let _ = statement.set_query_timeout_sec(seconds(call.timeout) as usize);
-    let Some(mut cursor) = statement.execute(&call.query, ()).map_err(failed)? else { return Ok(Rows::default()) };
+    // Owning the statement, the cursor is freed with it. One that borrows it is closed first, and where a broken
+    // connection refuses that it panics with the driver's words.
+    let Some(mut cursor) = statement.into_cursor(&call.query, ()).map_err(failed)? else { return Ok(Rows::default()) };
     let mut rows = Rows::default();
     let names = cursor.column_names().map_err(failed)?;
     rows.columns = names.collect::<Result<_, _>>().map_err(failed)?;
-    let row_bytes = rows.columns.len().max(1) * (LONGEST + 1) * size_of::<u16>();
-    let at_once = (FETCHED_BYTES / row_bytes).clamp(1, FETCHED_ROWS);
-    let buffers = (1..).zip(&rows.columns).map(|(number, _)| (number, WCharColumn::new(at_once, LONGEST)));
+    let buffers = (1..).zip(&rows.columns).map(|(number, _)| (number, WCharColumn::new(FETCHED_ROWS, LONGEST)));
     let mut fetching = cursor.bind_buffer(ColumnarBuffer::new(buffers.collect())).map_err(failed)?;
     while let Some(fetched) = fetching.fetch_with_truncation_check(true).map_err(failed)? {
         for row in 0..fetched.num_rows() {
