@@ -25,6 +25,7 @@ from pycose.messages import Sign1Message
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARIES = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "release"
+VALIDATE = BINARIES.parent / "debug/examples/validate"
 DATA = pathlib.Path(os.environ["VARDPULS_DATA"])
 PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9_-]{43}")
 
@@ -186,8 +187,6 @@ def opened(envelope, key, content_type, kid=None):
 def follows_cddl(message, payloads):
     """Fails where a payload does not follow the CDDL of its message."""
     lines = "".join(payload.hex() + "\n" for payload in payloads)
-    done = subprocess.run(
-        [BINARIES / "examples" / "validate", message], input=lines, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([VALIDATE, message], input=lines, capture_output=True, text=True, timeout=60)
     if done.returncode:
         raise AssertionError(f"not a valid {message}: {done.stdout}{done.stderr}")
