@@ -8,7 +8,7 @@
 
 mod connection;
 mod fault;
-mod mssql;
+pub mod mssql;
 #[cfg(feature = "odbc")]
 pub mod odbc;
 

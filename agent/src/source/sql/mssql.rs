@@ -8,6 +8,7 @@
 //! a statement that ends the transaction by itself is found afterwards, not before. The grants are the lock.
 
 mod fault;
+pub mod fuzzing;
 mod handshake;
 mod prelogin;
 mod value;
