@@ -117,6 +117,17 @@ class Odbc(SqlTestCase):
         self.assertIn("failed with code 01000", self.told(text, "EXEC lost"))
         self.assertIsNone(server.failure)
 
+    def test_a_driver_that_refuses_ends_no_thread_and_is_not_quoted(self):
+        driver = self.folder / "driver.so"
+        run(["cc", "-shared", "-fPIC", "-o", driver, pathlib.Path(__file__).with_name("odbc_driver.c")])
+        self.assertEqual(self.counts(self.agent, self.odbc(f"Driver={driver}")), "1, 10, 7], [2, 20, 18]]]")
+        for refused, said in [
+            ("disconnect", "2 wards, observed"), ("autocommit", "cannot be reached (HY000 (7)"), ("autocommit,disconnect", "cannot be reached (HY000 (7)"),
+            ("unbind", "failed with code HY000 (7)"), ("unbind,disconnect", "failed with code HY000 (7)"),
+        ]:
+            with self.subTest(refused):
+                self.assertIn(said, self.told(f"Driver={driver};Refuses={refused}"))
+
     def test_a_driver_that_hangs_costs_one_thread(self):
         database = Postgres(self)
         file = self.odbc(self.postgres(database))

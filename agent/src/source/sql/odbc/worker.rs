@@ -7,7 +7,10 @@ use std::mem;
 use std::time::Duration;
 
 use odbc_api::buffers::{ColumnarBuffer, WCharColumn};
-use odbc_api::{Connection, ConnectionOptions, Cursor as _, Error, ResultSetMetadata as _, environment};
+use odbc_api::handles::StatementImpl;
+use odbc_api::{
+    BlockCursor, Connection, ConnectionOptions, Cursor as _, CursorImpl, Error, ResultSetMetadata as _, environment,
+};
 
 use super::fault::{asking, connecting};
 use super::{Call, OdbcSource};
@@ -21,6 +24,9 @@ const LONGEST: usize = 1000;
 /// more data: a result that broke off would be taken for the whole one.
 const FETCHED_ROWS: usize = 1;
 
+/// A result, bound to where its values go.
+type Fetching<'c> = BlockCursor<CursorImpl<StatementImpl<'c>>, ColumnarBuffer<WCharColumn>>;
+
 /// A place for a connection.
 #[derive(Default)]
 pub(super) struct Worker {
@@ -32,11 +38,26 @@ impl Worker {
     pub(super) fn rows(&mut self, source: &OdbcSource, call: &Call) -> Result<Rows, SqlFault> {
         let connection = match &self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(connect(source, call.timeout)?),
+            None => self.connect(source, call.timeout)?,
         };
         let rows = query(connection, call)?;
         connection.rollback().map_err(|e| asking(&e, LONGEST, call.timeout))?;
         Ok(rows)
+    }
+
+    /// Opens a connection. It has its place before anything is asked of it: where a driver refuses and then does not let go
+    /// either, one that is merely dropped panics with the driver's words.
+    fn connect(&mut self, source: &OdbcSource, timeout: Duration) -> Result<&Connection<'static>, SqlFault> {
+        let password = source.password_file.as_deref().map(secret).transpose()?;
+        let username = source.username.as_deref();
+        let known = format!("{} {}", source.connection.shown(), username.unwrap_or_default());
+        let failed = |e: Error| connecting(&e, &known, timeout);
+        let options = ConnectionOptions { login_timeout_sec: Some(seconds(timeout)), packet_size: None };
+        let whole = source.connection.with_login(username, password.as_deref());
+        let opened = environment().map_err(failed)?.connect_with_connection_string(&whole, options).map_err(failed)?;
+        let connection = self.connection.insert(opened);
+        connection.set_autocommit(false).map_err(failed)?;
+        Ok(connection)
     }
 
     /// Ends the connection, whatever state it is in.
@@ -58,18 +79,6 @@ impl Drop for Worker {
     }
 }
 
-fn connect(source: &OdbcSource, timeout: Duration) -> Result<Connection<'static>, SqlFault> {
-    let password = source.password_file.as_deref().map(secret).transpose()?;
-    let username = source.username.as_deref();
-    let known = format!("{} {}", source.connection.shown(), username.unwrap_or_default());
-    let failed = |e: Error| connecting(&e, &known, timeout);
-    let options = ConnectionOptions { login_timeout_sec: Some(seconds(timeout)), packet_size: None };
-    let whole = source.connection.with_login(username, password.as_deref());
-    let connection = environment().map_err(failed)?.connect_with_connection_string(&whole, options).map_err(failed)?;
-    connection.set_autocommit(false).map_err(failed)?;
-    Ok(connection)
-}
-
 fn query(connection: &Connection<'static>, call: &Call) -> Result<Rows, SqlFault> {
     let failed = |e: Error| asking(&e, LONGEST, call.timeout);
     let mut statement = connection.preallocate().map_err(failed)?;
@@ -83,6 +92,16 @@ fn query(connection: &Connection<'static>, call: &Call) -> Result<Rows, SqlFault
     rows.columns = names.collect::<Result<_, _>>().map_err(failed)?;
     let buffers = (1..).zip(&rows.columns).map(|(number, _)| (number, WCharColumn::new(FETCHED_ROWS, LONGEST)));
     let mut fetching = cursor.bind_buffer(ColumnarBuffer::new(buffers.collect())).map_err(failed)?;
+    let read = collect(&mut fetching, call, &mut rows);
+    // Before anything else ends this: what is dropped while it is bound panics with the driver's words where that fails.
+    let unbound = fetching.unbind();
+    read?;
+    unbound.map_err(failed)?;
+    Ok(rows)
+}
+
+fn collect(fetching: &mut Fetching, call: &Call, rows: &mut Rows) -> Result<(), SqlFault> {
+    let failed = |e: Error| asking(&e, LONGEST, call.timeout);
     while let Some(fetched) = fetching.fetch_with_truncation_check(true).map_err(failed)? {
         for row in 0..fetched.num_rows() {
             let values = (0..fetched.num_cols()).map(|column| match fetched.column(column).get(row) {
@@ -95,7 +114,7 @@ fn query(connection: &Connection<'static>, call: &Call) -> Result<Rows, SqlFault
             rows.push(values.collect::<Result<_, _>>()?, call.most)?;
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Whole seconds, rounded up: 0 would be no limit.
