@@ -20,8 +20,8 @@ TRANSACTIONS = {5: "BEGIN TRANSACTION", 7: "COMMIT TRANSACTION", 8: "ROLLBACK TR
 LAST = 0x01
 OFF, ON, NOT_SUPPORTED, REQUIRED = 0, 1, 2, 3
 READ_ONLY_INTENT = 0x20
-DONE_ERROR, DONE_COUNT, DONE_ATTENTION = 0x02, 0x10, 0x20
-SELECT = 0xC1
+DONE_MORE, DONE_ERROR, DONE_COUNT, DONE_ATTENTION = 0x01, 0x02, 0x10, 0x20
+SELECT, UPDATE = 0xC1, 0xC5
 
 
 class Gone(Exception):
@@ -330,11 +330,12 @@ class Session:
 
     # --- procedures that misbehave --------------------------------------------------------------------------------------------
 
-    HEAD = types.columns(["ward", "staffed", "occupied"], [types.named("nvarchar(max)"), types.PLAIN["int"], types.PLAIN["int"]])
+    KINDS = [types.named("nvarchar(max)"), types.PLAIN["int"], types.PLAIN["int"]]
+    HEAD = types.columns(["ward", "staffed", "occupied"], KINDS)
 
     def exec_endless(self):
         """Rows without end."""
-        row = types.row([types.named("nvarchar(max)"), types.PLAIN["int"], types.PLAIN["int"]], ["ICU", 10, 7])
+        row = types.row(self.KINDS, ["ICU", 10, 7])
         self.packet(self.HEAD, last=False)
         while True:
             self.packet(row * 20, last=False)
@@ -352,13 +353,13 @@ class Session:
 
     def exec_lost(self):
         """Rows, half of one more, and the end of the connection."""
-        row = types.row([types.named("nvarchar(max)"), types.PLAIN["int"], types.PLAIN["int"]], ["ICU", 10, 7])
+        row = types.row(self.KINDS, ["ICU", 10, 7])
         self.packet(self.HEAD + row * 20 + b"\xd1" + struct.pack("<QI", 6, 6) + b"I\x00", last=False)
         self.hang_up()
 
     def exec_broken(self):
         """Rows, and then the server gives up."""
-        row = types.row([types.named("nvarchar(max)"), types.PLAIN["int"], types.PLAIN["int"]], ["ICU", 10, 7])
+        row = types.row(self.KINDS, ["ICU", 10, 7])
         self.packet(self.HEAD + row * 40, last=False)
         raise SqlError(8114, "Error converting data type varchar to numeric.")
 
@@ -374,7 +375,24 @@ class Session:
         """Two results."""
         kind = [types.PLAIN["int"]]
         result = types.columns(["ward"], kind) + types.row(kind, [1])
-        self.answer(result + types.done(0x11, SELECT, 1) + result + types.done(DONE_COUNT, SELECT, 1))
+        self.answer(result + types.done(DONE_MORE | DONE_COUNT, SELECT, 1) + result + types.done(DONE_COUNT, SELECT, 1))
+
+    WARDS = types.row(KINDS, ["ICU", 10, 7]) + types.row(KINDS, ["M1", 20, 18]) + types.done(DONE_MORE | DONE_COUNT, SELECT, 2)
+    CHANGED = types.done(DONE_MORE | DONE_COUNT, UPDATE, 7)
+
+    def exec_counted(self):
+        """Two wards, and then how many rows were changed, twice."""
+        self.answer(self.HEAD + self.WARDS + self.CHANGED + types.done(DONE_COUNT, UPDATE, 1))
+
+    def exec_counts_first(self):
+        """The same after two more of such counts."""
+        self.packet(self.CHANGED + self.CHANGED, last=False)
+        self.exec_counted()
+
+    def exec_late(self):
+        """Two wards, and then a statement that fails."""
+        self.packet(self.HEAD + self.WARDS, last=False)
+        raise SqlError(8114, "Error converting data type varchar to numeric.")
 
     def exec_fatal(self):
         raise SqlError(596, "Cannot continue the execution because the session is in the kill state.", 21)

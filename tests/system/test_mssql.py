@@ -99,6 +99,8 @@ class Mssql(SqlTestCase):
         self.assertIn("the query gives no row", self.told(server, QUERY + " WHERE code = 'X'"))
         self.assertIn("refused to write (3903:", self.told(server, QUERY + " COMMIT"))
         self.assertIn("a value of column 3 is neither text nor a number", self.told(server, "SELECT 'ICU' AS ward, 1 AS staffed, x'0102' AS occupied"))
+        for procedure in ["counted", "counts_first"]:
+            self.assertIn("2 wards, observed", self.told(server, f"EXEC {procedure}"))
         begun = time.monotonic()
         self.assertIn("no result within the 2 s of timeout", self.told(server, "WAITFOR DELAY '00:01:00'"))
         wait_for("an end of the statement", lambda: not server.sessions)

@@ -52,15 +52,15 @@ class Odbc(SqlTestCase):
         self.assertIn("the query gives no row", self.told(text, QUERY + " WHERE false"))
         self.assertIn("more than the 10000 rows", self.told(text, "SELECT 'ICU' AS ward, 1 AS staffed, 1 AS occupied FROM generate_series(1, 10001)"))
         long = "SELECT code AS ward, open AS staffed, used AS occupied, repeat('x', {}) AS note FROM beds"
-        self.assertIn("2 wards", self.told(text, long.format(1000)))
+        self.assertIn("2 wards, observed", self.told(text, long.format(1000)))
         self.assertIn("a value of column 4 has more than 1000 characters", self.told(text, long.format(1001)))
         # A password may hold what has a meaning in a connection string.
         odd = "a;b{c}d=+%41 'ö"
         database.say("ALTER ROLE reader PASSWORD '{}'".format(odd.replace("'", "''")))
-        self.assertIn("2 wards", self.told(text, password=odd))
+        self.assertIn("2 wards, observed", self.told(text, password=odd))
         database.say(f"ALTER ROLE reader PASSWORD '{PASSWORD}'")
         # What is written is rolled back.
-        self.assertIn("2 wards", self.told(text, Postgres.writes[0]))
+        self.assertIn("2 wards, observed", self.told(text, Postgres.writes[0]))
         self.assertIn("2", database.say("SELECT count(*) FROM beds"))
 
         # Letters beyond ASCII in the query, a name and a value.
@@ -88,7 +88,7 @@ class Odbc(SqlTestCase):
         self.assertEqual(read, "1, 10, 7], [2, 20, 18]]]")
         self.assertEqual(read, self.counts(NATIVE, self.config(f"sqlite:{file}", login="")))
         self.assertIn("failed with code HY000 (1)", self.told(text, "SELECT * FROM wards", login=""))
-        self.assertIn("2 wards", self.told(text, "DELETE FROM beds RETURNING code AS ward, open AS staffed, used AS occupied", login=""))
+        self.assertIn("has no columns", self.told(text, "DELETE FROM beds RETURNING code AS ward, open AS staffed, used AS occupied", login=""))
         self.assertEqual(self.counts(self.agent, self.odbc(text, login="")), read)
 
     def test_microsofts_driver(self):
@@ -101,6 +101,7 @@ class Odbc(SqlTestCase):
         self.assertTrue(server.logins[-1]["encrypted"])
         self.assertIn("Login failed for user", self.check(self.odbc(text, password="wrong"), environment))
         self.assertIn("certificate verify failed", self.told(text))
+        self.reads_one_result(text, environment)
         for statement in ["EXEC cut", "EXEC lost"]:
             lost = self.check(self.odbc(text, statement), environment)
             self.assertIn("cannot be reached (08S01", lost)
@@ -115,7 +116,12 @@ class Odbc(SqlTestCase):
         # FreeTDS gives the rows before an error as a success, where several are asked for at once.
         self.assertIn("refused the query (42000", self.told(text, "EXEC broken"))
         self.assertIn("failed with code 01000", self.told(text, "EXEC lost"))
+        self.reads_one_result(text)
         self.assertIsNone(server.failure)
+
+    def reads_one_result(self, text, environment=None):
+        for procedure, said in [("counted", "2 wards, observed"), ("counts_first", "begin query with SET NOCOUNT ON"), ("two", "gives 2 results"), ("late", "refused the query (42000")]:
+            self.assertIn(said, self.check(self.odbc(text, f"EXEC {procedure}"), environment), procedure)
 
     def test_a_driver_that_refuses_ends_no_thread_and_is_not_quoted(self):
         driver = self.folder / "driver.so"

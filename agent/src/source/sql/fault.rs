@@ -76,6 +76,13 @@ pub enum SqlFault {
         "the ODBC driver has not come back from an earlier call; if that goes on, restart the agent and tell the driver's maker"
     )]
     Stuck,
+    /// A first result without columns, after which a driver is asked for no more.
+    #[cfg(feature = "odbc")]
+    #[error(
+        "the first result of the query has no columns, and ODBC is asked for no later one; leave one SELECT in query, and \
+         where SQL Server changes rows before it begin query with SET NOCOUNT ON"
+    )]
+    NoRowsFirst,
     /// Several answers, which would be taken for one.
     #[error("the query gives {0} results; leave one SELECT in it")]
     Results(usize),

@@ -24,6 +24,9 @@ const LONGEST: usize = 1000;
 /// more data: a result that broke off would be taken for the whole one.
 const FETCHED_ROWS: usize = 1;
 
+/// What drivers and their manager say where a driver knows of one result only.
+const NO_MORE: [&str; 2] = ["IM001", "HYC00"];
+
 /// A result, bound to where its values go.
 type Fetching<'c> = BlockCursor<CursorImpl<StatementImpl<'c>>, ColumnarBuffer<WCharColumn>>;
 
@@ -86,7 +89,10 @@ fn query(connection: &Connection<'static>, call: &Call) -> Result<Rows, SqlFault
     let _ = statement.set_query_timeout_sec(seconds(call.timeout) as usize);
     // Owning the statement, the cursor is freed with it. One that borrows it is closed first, and where a broken
     // connection refuses that it panics with the driver's words.
-    let Some(mut cursor) = statement.into_cursor(&call.query, ()).map_err(failed)? else { return Ok(Rows::default()) };
+    let Some(mut cursor) = statement.into_cursor(&call.query, ()).map_err(failed)? else {
+        // From a result without columns odbc-api goes on to the next in unsafe code only.
+        return Err(SqlFault::NoRowsFirst);
+    };
     let mut rows = Rows::default();
     let names = cursor.column_names().map_err(failed)?;
     rows.columns = names.collect::<Result<_, _>>().map_err(failed)?;
@@ -96,8 +102,28 @@ fn query(connection: &Connection<'static>, call: &Call) -> Result<Rows, SqlFault
     // Before anything else ends this: what is dropped while it is bound panics with the driver's words where that fails.
     let unbound = fetching.unbind();
     read?;
-    unbound.map_err(failed)?;
-    Ok(rows)
+    let (cursor, _) = unbound.map_err(failed)?;
+    match others(cursor).map_err(failed)? {
+        0 => Ok(rows),
+        more => Err(SqlFault::Results(1 + more)),
+    }
+}
+
+/// How many results with rows follow this one. What a statement changed gives one without columns, and a statement that fails
+/// after the first is only heard of here.
+fn others(mut cursor: CursorImpl<StatementImpl>) -> Result<usize, Error> {
+    let mut others = 0;
+    loop {
+        cursor = match cursor.more_results() {
+            Ok(Some(next)) => next,
+            Ok(None) => return Ok(others),
+            Err(Error::Diagnostics { record, .. }) if NO_MORE.contains(&record.state.as_str()) => return Ok(others),
+            Err(e) => return Err(e),
+        };
+        if cursor.num_result_cols()? > 0 {
+            others += 1;
+        }
+    }
 }
 
 fn collect(fetching: &mut Fetching, call: &Call, rows: &mut Rows) -> Result<(), SqlFault> {
