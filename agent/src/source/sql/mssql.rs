@@ -15,15 +15,18 @@ mod value;
 mod wire;
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use rustls::ClientConfig;
 use tiberius::error::Error;
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel, QueryItem};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::client::TlsStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use tokio_util::either::Either;
@@ -148,14 +151,29 @@ async fn connect(
     port: u16,
     tls: Option<Arc<ClientConfig>>,
 ) -> Result<Either<TcpStream, Box<TlsStream<Wrapped<TcpStream>>>>, SqlFault> {
-    let failed = |e: std::io::Error| SqlFault::Unreachable(e.to_string());
-    let mut stream = TcpStream::connect((host, port)).await.map_err(failed)?;
+    let failed = |e: io::Error| SqlFault::Unreachable(e.to_string());
+    let addresses = lookup_host((host, port)).await.map_err(failed)?;
+    let mut stream = first(addresses).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     if let Some(tls) = tls {
         return Ok(Either::Right(Box::new(handshake::encrypted(stream, host, tls).await?)));
     }
     handshake::plain(&mut stream).await?;
     Ok(Either::Left(stream))
+}
+
+/// The first connection to any of these. All are tried at once: a listener of an availability group has an address in each subnet,
+/// of which one answers, and what is sent to the others may be lost without a word.
+async fn first(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut attempts: FuturesUnordered<_> = addresses.map(TcpStream::connect).collect();
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    while let Some(attempt) = attempts.next().await {
+        match attempt {
+            Ok(stream) => return Ok(stream),
+            Err(e) => failed = e,
+        }
+    }
+    Err(failed)
 }
 
 fn tls(tls: &ServerTls) -> Result<Arc<ClientConfig>, SqlFault> {

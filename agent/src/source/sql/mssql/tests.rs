@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::prelogin::{Encryption, HEADER};
 use super::*;
@@ -88,6 +89,34 @@ async fn more_rows_than_can_be_meant_are_refused() {
     let (server, _task) = server(vec![plain, bytes(LOGIN), bytes(DONE), bytes(DONE), bytes(ROWS)]).await;
     let mut opened = Mssql::open(&server, LONG).await.expect("opened");
     assert_eq!(opened.query("select 'foo' as 'bar'", LONG, 0).await.map(drop), Err(SqlFault::TooManyRows(0)));
+}
+
+/// A place whose queue is full, where Linux answers nobody; the streams keep it so.
+async fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 2], 0).into()).expect("a port");
+    let listener = socket.listen(1).expect("listens");
+    let place = listener.local_addr().expect("bound");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(place)).await {
+        waiting.push(stream.expect("connected"));
+    }
+    (place, listener, waiting)
+}
+
+#[tokio::test]
+async fn of_several_addresses_the_one_that_answers_is_taken() {
+    let (dead, _listener, _waiting) = silent().await;
+    let alive = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let place = alive.local_addr().expect("bound");
+    let [one, other] = [[127, 0, 0, 1], [127, 0, 0, 2]].map(|host| SocketAddr::from((host, 1)));
+    for addresses in [vec![place, dead], vec![dead, one, place], vec![other, dead, place, dead]] {
+        let stream = timeout(LONG, first(addresses.into_iter())).await.expect("in time").expect("connected");
+        assert_eq!(stream.peer_addr().expect("connected"), place);
+    }
+    let refused = first([one, other].into_iter()).await.expect_err("nobody listens");
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(first([].into_iter()).await.is_err());
 }
 
 /// tiberius knows servers that we have not seen: what it would say to them is what we say.
