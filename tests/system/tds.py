@@ -394,6 +394,9 @@ class Session:
         self.packet(self.HEAD + self.WARDS, last=False)
         raise SqlError(8114, "Error converting data type varchar to numeric.")
 
+    def exec_deadlock(self):
+        raise SqlError(1205, "Transaction (Process ID 52) was deadlocked on lock resources with another process and has been chosen as the deadlock victim.", 13)
+
     def exec_fatal(self):
         raise SqlError(596, "Cannot continue the execution because the session is in the kill state.", 21)
 

@@ -99,6 +99,7 @@ class Mssql(SqlTestCase):
         self.assertIn("the query gives no row", self.told(server, QUERY + " WHERE code = 'X'"))
         self.assertIn("refused to write (3903:", self.told(server, QUERY + " COMMIT"))
         self.assertIn("a value of column 3 is neither text nor a number", self.told(server, "SELECT 'ICU' AS ward, 1 AS staffed, x'0102' AS occupied"))
+        self.assertIn("ended the query for a deadlock (1205)", self.told(server, "EXEC deadlock"))
         for procedure in ["counted", "counts_first"]:
             self.assertIn("2 wards, observed", self.told(server, f"EXEC {procedure}"))
         begun = time.monotonic()

@@ -102,6 +102,7 @@ class Odbc(SqlTestCase):
         self.assertIn("Login failed for user", self.check(self.odbc(text, password="wrong"), environment))
         self.assertIn("certificate verify failed", self.told(text))
         self.reads_one_result(text, environment)
+        self.assertIn("ended the query for a deadlock (40001 (1205))", self.check(self.odbc(text, "EXEC deadlock"), environment))
         for statement in ["EXEC cut", "EXEC lost"]:
             lost = self.check(self.odbc(text, statement), environment)
             self.assertIn("cannot be reached (08S01", lost)

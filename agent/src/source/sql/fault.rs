@@ -44,6 +44,12 @@ pub enum SqlFault {
     /// Too slow.
     #[error("no result within the {} s of timeout; make the query cheaper, or raise timeout", .0.as_secs_f32())]
     TimedOut(Duration),
+    /// Ended, so that another transaction could go on.
+    #[error(
+        "the server ended the query for a deadlock ({0}); it is asked again at its next turn, and where that goes on \
+         read a replica, or on SQL Server have READ_COMMITTED_SNAPSHOT turned on"
+    )]
+    Deadlock(String),
     /// Nothing.
     #[error("the query gives no row; an empty ward needs a row as well, with occupied 0")]
     Empty,
@@ -168,6 +174,9 @@ fn part_of_word(c: char) -> bool {
 /// Codes of statements that were ended because they took too long: PostgreSQL, MariaDB, MySQL, SQLite.
 const TOO_LONG: [&str; 4] = ["57014", "1969", "3024", "9"];
 
+/// Codes of those that were ended by a deadlock: PostgreSQL, MySQL and MariaDB.
+const DEADLOCK: [&str; 2] = ["40P01", "1213"];
+
 /// What an error of a driver means.
 pub(super) fn of(error: &sqlx::Error, timeout: Duration) -> SqlFault {
     match error {
@@ -196,6 +205,9 @@ pub(super) fn judge(code: &str, state: &str, sqlite: bool, message: &str, timeou
     let said = || format!("{code}: {}", message.replace('\n', " "));
     if TOO_LONG.contains(&code) {
         return SqlFault::TimedOut(timeout);
+    }
+    if DEADLOCK.contains(&code) {
+        return SqlFault::Deadlock(code.to_owned());
     }
     if sqlite {
         // The first byte is the kind, the others say more.
@@ -240,6 +252,11 @@ mod tests {
         assert!(told("1045", "28000", false, "Access denied").starts_with("refused us (1045"));
         assert!(told("1792", "25006", false, "Cannot execute").starts_with("refused to write (1792"));
         assert!(told("8", "", true, "attempt to write a readonly database").starts_with("refused to write (8"));
+        for code in ["40P01", "1213"] {
+            let lost = told(code, "40001", false, secret);
+            assert!(lost.starts_with(&format!("the server ended the query for a deadlock ({code})")), "{lost}");
+            assert!(!lost.contains("1912"));
+        }
         for (code, sqlite) in [("57014", false), ("1969", false), ("3024", false), ("9", true)] {
             assert_eq!(judge(code, "", sqlite, "", LONG), SqlFault::TimedOut(LONG));
         }

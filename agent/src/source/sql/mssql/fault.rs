@@ -6,8 +6,10 @@ use tiberius::error::Error;
 
 use crate::source::sql::fault::SqlFault;
 
-/// A deadlock, in which we asked to be the one that gives way, and a lock that did not come in time.
-const TOO_LONG: [u32; 2] = [1205, 1222];
+/// A deadlock, in which we asked to be the one that gives way.
+const DEADLOCK: u32 = 1205;
+/// A lock that did not come in time.
+const TOO_LONG: u32 = 1222;
 /// No replica may be read by those who only want to read.
 const NO_REPLICA: [u32; 2] = [979, 982];
 /// The login, the database or the intent to read only.
@@ -47,7 +49,8 @@ pub(super) fn of(error: &Error, timeout: Duration) -> SqlFault {
 fn judge(code: u32, severity: u8, message: &str, timeout: Duration) -> SqlFault {
     let said = || format!("{code}: {}", message.replace('\n', " "));
     match code {
-        code if TOO_LONG.contains(&code) => SqlFault::TimedOut(timeout),
+        DEADLOCK => SqlFault::Deadlock(code.to_string()),
+        TOO_LONG => SqlFault::TimedOut(timeout),
         code if REFUSED.contains(&code) => SqlFault::Refused(said()),
         code if WRITES.contains(&code) => SqlFault::Writes(said()),
         code if QUERY.contains(&code) => SqlFault::Query(said()),
@@ -70,8 +73,11 @@ mod tests {
             assert_eq!(judge(code, 16, "the varchar value 'Anna'", LONG), SqlFault::Failed(code.to_string()));
         }
         assert_eq!(judge(1222, 16, "Lock request time out period exceeded.", LONG), SqlFault::TimedOut(LONG));
-        assert_eq!(judge(1205, 13, "Transaction (Process ID 52) was deadlocked", LONG), SqlFault::TimedOut(LONG));
+        let deadlock = told(1205, 13, "Transaction (Process ID 52) was deadlocked");
+        assert!(deadlock.starts_with("the server ended the query for a deadlock (1205)"), "{deadlock}");
         assert!(told(18456, 14, "Login failed for user 'reader'.").starts_with("refused us (18456: Login failed"));
+        let disabled = told(18470, 14, "Login failed for user 'reader'. Reason: The account is disabled.");
+        assert!(disabled.starts_with("refused us (18470: Login failed for user 'reader'. Reason: The"), "{disabled}");
         assert!(told(3906, 16, "Failed to update database").starts_with("refused to write (3906"));
         let denied =
             told(229, 14, "The SELECT permission was denied on the object 'Anna', database 'ehr', schema 'dbo'.");

@@ -14,6 +14,9 @@ const CONNECTING: &str = "authentication can connect connecting connection data 
     certificate ssl tls verify translate address route network unreachable";
 /// The driver's time-out, and the connection's.
 const TOO_LONG: [&str; 2] = ["HYT00", "HYT01"];
+/// A transaction that was ended; why, only a server's own number says: SQL Server's and MySQL's for a deadlock.
+const ENDED: &str = "40001";
+const DEADLOCK: [i32; 2] = [1205, 1213];
 
 /// What it means that there is no connection; `known` is what the config says of it.
 pub(super) fn connecting(error: &Error, known: &str, timeout: Duration) -> SqlFault {
@@ -35,6 +38,9 @@ pub(super) fn asking(error: &Error, most: usize, timeout: Duration) -> SqlFault 
     }
     match diagnostic(error) {
         Some((state, _, _)) if TOO_LONG.contains(&state.as_str()) => SqlFault::TimedOut(timeout),
+        Some((state, native, _)) if state == ENDED && DEADLOCK.contains(&native) => {
+            SqlFault::Deadlock(format!("{state} ({native})"))
+        }
         Some((state, native, message)) => {
             let code = if state == "HY000" { format!("HY000 ({native})") } else { state.clone() };
             // What is said of the query's text is held to the query's own words (`SqlFault::about`), all else to these.
@@ -72,7 +78,11 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3);
 
     fn error(state: [u8; 5], message: &str) -> Error {
-        let record = Record { state: State(state), native_error: 7, message: message.encode_utf16().collect() };
+        numbered(state, 7, message)
+    }
+
+    fn numbered(state: [u8; 5], native_error: i32, message: &str) -> Error {
+        let record = Record { state: State(state), native_error, message: message.encode_utf16().collect() };
         Error::Diagnostics { record, function: "SQLExecDirect" }
     }
 
@@ -89,6 +99,8 @@ mod tests {
         assert_eq!(query, SqlFault::Query("42S02: ERROR: relation \"…\" does not exist".to_owned()));
         assert_eq!(asking(&error(*b"HYT00", person), 9, LONG), SqlFault::TimedOut(LONG));
         assert!(matches!(asking(&error(*b"25006", "read-only"), 9, LONG), SqlFault::Writes(_)));
+        assert_eq!(asking(&numbered(*b"40001", 1205, person), 9, LONG), SqlFault::Deadlock("40001 (1205)".to_owned()));
+        assert_eq!(asking(&numbered(*b"40001", 1, person), 9, LONG), SqlFault::Failed("40001".to_owned()));
         let lost = asking(&error(*b"08S01", "connection lost while sending Anna 7"), 9, LONG).to_string();
         assert!(lost.contains("08S01") && !lost.contains("Anna"), "{lost}");
         let long = Error::TooLargeValueForBuffer { indicator: None, buffer_index: 2 };
