@@ -167,7 +167,7 @@ pub(super) fn own_words(said: &str, query: &str) -> String {
     out
 }
 
-fn part_of_word(c: char) -> bool {
+pub(super) fn part_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use odbc_api::Error;
 use odbc_api::handles::Record;
 
-use crate::source::sql::fault::{SqlFault, judge, own_words};
+use super::OdbcSource;
+use crate::source::sql::fault::{SqlFault, judge, own_words, part_of_word};
 
 /// The words in which drivers and their manager say why there is no connection.
 const CONNECTING: &str = "authentication can connect connecting connection data default driver expired failed fatal file found host lib library \
@@ -18,10 +19,15 @@ const TOO_LONG: [&str; 2] = ["HYT00", "HYT01"];
 const ENDED: &str = "40001";
 const DEADLOCK: [i32; 2] = [1205, 1213];
 
-/// What it means that there is no connection; `known` is what the config says of it.
-pub(super) fn connecting(error: &Error, known: &str, timeout: Duration) -> SqlFault {
+/// What it means that there is no connection. Of the config's own words those are known that may be shown.
+pub(super) fn connecting(error: &Error, source: &OdbcSource, password: Option<&str>, timeout: Duration) -> SqlFault {
     let Some((state, native, message)) = diagnostic(error) else { return silent() };
-    let said = format!("{state} ({native}): {}", own_words(&message, &format!("{known} {CONNECTING}")));
+    // As wholes, before their words are looked at: a pass phrase may be made of words that drivers use.
+    let message =
+        source.connection.hidden().into_iter().chain(password).fold(message, |said, secret| without(&said, secret));
+    let username = source.username.as_deref().unwrap_or_default();
+    let known = format!("{} {username} {CONNECTING}", source.connection.shown());
+    let said = format!("{state} ({native}): {}", own_words(&message, &known));
     match state.get(..2).unwrap_or_default() {
         _ if TOO_LONG.contains(&state.as_str()) => SqlFault::TimedOut(timeout),
         // unixODBC says 01000 where the driver's library is not there.
@@ -51,6 +57,22 @@ pub(super) fn asking(error: &Error, most: usize, timeout: Duration) -> SqlFault 
     }
 }
 
+/// The text with `…` for the secret, where that is no part of a longer word.
+fn without(text: &str, secret: &str) -> String {
+    let (mut out, mut from) = (String::with_capacity(text.len()), 0);
+    for (at, _) in text.match_indices(secret).filter(|_| !secret.is_empty()) {
+        let end = at + secret.len();
+        let beside = [text[..at].chars().next_back(), text[end..].chars().next()];
+        if !beside.into_iter().flatten().any(part_of_word) {
+            out.push_str(&text[from..at]);
+            out.push('…');
+            from = end;
+        }
+    }
+    out.push_str(&text[from..]);
+    out
+}
+
 fn silent() -> SqlFault {
     SqlFault::Unreachable("the driver failed without saying why".to_owned())
 }
@@ -73,6 +95,7 @@ fn diagnostic(error: &Error) -> Option<(String, i32, String)> {
 mod tests {
     use odbc_api::handles::State;
 
+    use super::super::ConnectionString;
     use super::*;
 
     const LONG: Duration = Duration::from_secs(3);
@@ -108,9 +131,35 @@ mod tests {
         assert_eq!(asking(&Error::NoDiagnostics { function: "SQLFetch" }, 9, LONG), silent());
     }
 
+    fn source(text: &str) -> OdbcSource {
+        OdbcSource {
+            connection: ConnectionString::read(text).expect("right"),
+            username: Some("reader".to_owned()),
+            password_file: None,
+        }
+    }
+
+    #[test]
+    fn no_secret_of_the_config_is_shown() {
+        let source = source("Driver=iris;Server=db-7;AccessToken=t0ken;KeyPhrase={open server 7};Option=n");
+        let told =
+            |message, password| connecting(&error(*b"28000", message), &source, Some(password), LONG).to_string();
+        let echo = "connection to db-7 refused: Server=db-7;AccessToken=t0ken;KeyPhrase={open server 7};UID=reader;PWD=load, open";
+        let shown = told(echo, "load, open");
+        assert!(shown.contains("connection to db-7 refused: Server=db-7;…=…;…={…};…=reader;…=…)"), "{shown}");
+        // A password that is the user's name as well; and one that is part of a word.
+        let same = told("login failed for user \"reader\"", "reader");
+        assert!(same.contains("login failed for user \"…\""), "{same}");
+        let part = told("can not open file", "pen");
+        assert!(part.contains("can not open file"), "{part}");
+        let none = told("cannot open file", "");
+        assert!(none.contains("cannot open file"), "{none}");
+    }
+
     #[test]
     fn why_there_is_no_connection_is_said_without_the_password() {
-        let told = |state, message| connecting(&error(state, message), "DSN=beds reader", LONG).to_string();
+        let source = source("DSN=beds");
+        let told = |state, message| connecting(&error(state, message), &source, Some("s3cret"), LONG).to_string();
         let none =
             told(*b"IM002", "[unixODBC][Driver Manager]Data source name not found and no default driver specified");
         assert!(

@@ -34,8 +34,15 @@ impl ConnectionString {
     /// Those parts of it that may be shown.
     pub(crate) fn shown(&self) -> String {
         let parts = parts(&self.0).expect("was read");
-        let shown = parts.iter().filter(|(key, _)| SHOWN.iter().any(|shown| key.eq_ignore_ascii_case(shown)));
+        let shown = parts.iter().filter(|(key, _)| may_be_shown(key));
         shown.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(";")
+    }
+
+    /// The values that may not, without their braces.
+    pub(super) fn hidden(&self) -> Vec<&str> {
+        let parts = parts(&self.0).expect("was read");
+        let hidden = parts.into_iter().filter(|(key, _)| !may_be_shown(key));
+        hidden.map(|(_, value)| value.strip_prefix('{').and_then(|v| v.strip_suffix('}')).unwrap_or(value)).collect()
     }
 
     /// The whole string, with a login.
@@ -46,6 +53,10 @@ impl ConnectionString {
             None => text,
         })
     }
+}
+
+fn may_be_shown(key: &str) -> bool {
+    SHOWN.iter().any(|shown| key.eq_ignore_ascii_case(shown))
 }
 
 /// Keys and values as they are written; none where it is no connection string.
@@ -101,6 +112,7 @@ mod tests {
         let text = "Driver={IRIS; 64};Server=db;Port=1972;Namespace=EHR;AccessToken=t0ken;";
         let string = ConnectionString::read(text).expect("right");
         assert_eq!(string.shown(), "Driver={IRIS; 64};Server=db;Port=1972;Namespace=EHR");
+        assert_eq!(string.hidden(), ["t0ken"]);
         assert!(!format!("{string:?}").contains("t0ken"));
         assert_eq!(string.with_login(None, None), text.trim_end_matches(';'));
         let dsn = ConnectionString::read(" dsn = beds ").expect("right");

@@ -52,11 +52,9 @@ impl Worker {
     /// either, one that is merely dropped panics with the driver's words.
     fn connect(&mut self, source: &OdbcSource, timeout: Duration) -> Result<&Connection<'static>, SqlFault> {
         let password = source.password_file.as_deref().map(secret).transpose()?;
-        let username = source.username.as_deref();
-        let known = format!("{} {}", source.connection.shown(), username.unwrap_or_default());
-        let failed = |e: Error| connecting(&e, &known, timeout);
+        let failed = |e: Error| connecting(&e, source, password.as_deref(), timeout);
         let options = ConnectionOptions { login_timeout_sec: Some(seconds(timeout)), packet_size: None };
-        let whole = source.connection.with_login(username, password.as_deref());
+        let whole = source.connection.with_login(source.username.as_deref(), password.as_deref());
         let opened = environment().map_err(failed)?.connect_with_connection_string(&whole, options).map_err(failed)?;
         let connection = self.connection.insert(opened);
         connection.set_autocommit(false).map_err(failed)?;
