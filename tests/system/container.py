@@ -15,8 +15,8 @@ import subprocess
 from testbed import CommandFailed, run, wait_for
 
 SYSTEM = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "system"
-# A small server: no more than an administrator would expect to be there, what the pages for operators name, and rpm.
-INSTALLED = "systemd,systemd-sysv,dbus,libnss-systemd,ca-certificates,curl,openssl,sqlite3,rpm"
+# A small server: no more than an administrator would expect to be there, what the pages for operators name, rpm, and a driver of ODBC.
+INSTALLED = "systemd,systemd-sysv,dbus,libnss-systemd,ca-certificates,curl,openssl,sqlite3,rpm,libodbc2,libsqliteodbc"
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",

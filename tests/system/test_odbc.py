@@ -141,7 +141,9 @@ class Odbc(SqlTestCase):
         agent = self.runs(file)
         self.assertEqual(self.threads(agent), 1)
         # A server that stands still answers nothing and ends nothing: the driver waits, whatever time-out it has.
-        processes = [int(pid) for pid in run(["pgrep", "-P", database.process.process.pid]).split()]
+        parent = database.process.process.pid
+        processes = [int(pid) for pid in pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+        self.assertTrue(processes)
         for pid in processes:
             os.kill(pid, signal.SIGSTOP)
         wait_for("a time-out", lambda: "no result within" in (self.status(file)["error"] or ""), process=agent)

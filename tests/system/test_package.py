@@ -17,6 +17,7 @@ from testbed import PUBLIC_KEY, ROOT, TestCase, run, wait_for
 PACKAGES = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "packages"
 HOSPITAL = "SE2321000016-1003"
 DAEMONS = ["vardpuls-agent", "vardpuls-aggregator"]
+NAMES = [*DAEMONS, "vardpuls-agent-odbc"]
 STORE = "/var/lib/vardpuls-aggregator/vardpuls.db"
 CENSUS = "Ward;Staffed;Occupied;Blocked\nICU;10;{icu};1\nMED1;22;{med};0\n"
 
@@ -40,6 +41,15 @@ s/^heartbeat = .*/heartbeat = "2s"/
 s/^min-gap = .*/min-gap = "0s"/
 s/^settle = .*/settle = "0ms"/
 s/^scan = .*/scan = "100ms"/
+"""
+ODBC_SOURCE = """[[source]]
+name = "ehr"
+kind = "sql"
+url = "odbc:Driver=SQLite3;Database=/srv/drops/ehr.db"
+query = "SELECT ward, staffed, occupied FROM vardpuls_beds"
+every = "1s"
+columns = { ward = "ward", staffed = "staffed", occupied = "occupied" }
+wards = { "ICU" = "iva", "MED1" = "med-1" }
 """
 
 
@@ -85,7 +95,10 @@ class Package(TestCase):
             self.assertIn("does not run yet", self.follow(name, heading, 0))
         else:
             unit = {"README.md": DAEMONS[0], "OPERATING.md": DAEMONS[1]}[name]
-            self.sh(f"rpm --install --force-debian --nodeps {unit}-[0-9]*.rpm")
+            self.rpm(f"--install {unit}-[0-9]*.rpm")
+
+    def rpm(self, arguments):
+        return self.sh(f"rpm --force-debian --nodeps {arguments}")
 
     def editor(self, script):
         """Whoever sits at the editor does this next."""
@@ -190,8 +203,9 @@ class Package(TestCase):
     # --- the tests ---------------------------------------------------------------------------------------------------
 
     def test_the_packages_are_well_formed(self):
-        debs, rpms = sorted(PACKAGES.glob("*.deb")), sorted(PACKAGES.glob("*.rpm"))
-        self.assertEqual((len(debs), len(rpms)), (2, 2))
+        debs = [next(PACKAGES.glob(f"{name}_*.deb")) for name in NAMES]
+        rpms = [next(PACKAGES.glob(f"{name}-[0-9]*.rpm")) for name in NAMES]
+        self.assertEqual({*debs, *rpms}, set(PACKAGES.iterdir()))
         done = subprocess.run(
             ["lintian", "--fail-on", "error,warning,info", "--no-tag-display-limit", *map(str, debs)],
             capture_output=True, text=True, timeout=300,
@@ -352,7 +366,7 @@ class Package(TestCase):
         load = self.load()
         self.until_receipted(20)
         before = {unit: self.shown(unit, "MainPID")["MainPID"] for unit in DAEMONS}
-        self.sh("rpm --upgrade --replacepkgs --force-debian --nodeps *.rpm")
+        self.rpm("--upgrade --replacepkgs " + " ".join(f"{unit}-[0-9]*.rpm" for unit in DAEMONS))
         for unit in DAEMONS:
             self.assertNotEqual(self.shown(unit, "MainPID")["MainPID"], before[unit])
             wait_for("work", lambda u=unit: self.shown(u, "ActiveState")["ActiveState"] == "active", 30)
@@ -361,11 +375,38 @@ class Package(TestCase):
         self.assertEqual(load.ends(10), 0, load.log())
         self.nothing_is_missing()
         # A removal stops them, and leaves what the pages say.
-        self.sh("rpm --erase --force-debian --nodeps " + " ".join(DAEMONS))
+        self.rpm("--erase " + " ".join(DAEMONS))
         for unit in DAEMONS:
             self.assertEqual(self.shown(unit, "LoadState", "ActiveState"), {"LoadState": "not-found", "ActiveState": "inactive"})
             self.assertTrue(self.sh(f"ls /etc/{unit}/*.key /var/lib/{unit}/*"))
             self.assertNotEqual(self.machine.ask(f"command -v {unit}").returncode, 0)
+
+    def test_an_agent_with_odbc_takes_the_place_of_the_other(self):
+        self.both()
+        self.sh("apt-get install -y ./vardpuls-agent-odbc_*.deb")
+        self.assertEqual(self.sh("dpkg-query -W -f '${db:Status-Abbrev}' vardpuls-agent").strip(), "rc")
+        # What the other leaves is this one's, also when it goes for good.
+        for command in ["true", "apt-get purge -y vardpuls-agent"]:
+            self.sh(f"{command}; systemctl enable --now vardpuls-agent")
+            self.until_receipted(2)
+        self.sh("""sqlite3 /srv/drops/ehr.db "CREATE TABLE vardpuls_beds(ward, staffed, occupied);
+                   INSERT INTO vardpuls_beds VALUES ('ICU', 10, 3), ('MED1', 22, 17)" && chmod 640 /srv/drops/ehr.db""")
+        config = "/etc/vardpuls-agent/agent.toml"
+        by_file = (self.machine.root / config[1:]).read_text()
+        by_driver = re.sub(r"^\[\[source\]\]$.*?^$\n(?=# Other kinds)", ODBC_SOURCE, by_file, flags=re.M | re.S)
+        self.machine.write(config, by_driver)
+        self.sh("systemctl reload vardpuls-agent")
+        hospital = f"curl -fsS http://127.0.0.1:8080/api/v1/hospitals/{HOSPITAL}"
+        wait_for("counts by a driver", lambda: json.loads(self.sh(hospital))["total"]["occupied"] == 20, 30)
+        self.nothing_is_missing()
+        self.sh("apt-get install -y ./vardpuls-agent_*.deb")
+        self.assertIn("vardpuls-agent-odbc", self.machine.ask("vardpuls-agent check").stdout)
+        self.machine.write(config, by_file)
+        self.sh("systemctl enable --now vardpuls-agent")
+        self.until_receipted(2)
+        self.nothing_is_missing()
+        self.sh("apt-get purge -y vardpuls-agent vardpuls-agent-odbc")
+        self.assertEqual(self.sh("find /etc /var/lib /usr -path '*vardpuls-agent*' ! -path '/var/lib/dpkg/*'"), "")
 
     def test_keys_are_rotated_encrypted_and_revoked(self):
         self.both()
