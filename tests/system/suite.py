@@ -12,7 +12,7 @@ import unittest
 from concurrent.futures import ProcessPoolExecutor
 
 HERE = pathlib.Path(__file__).parent
-# What happens in a booted container, with a network of its own, is in nobody's way; it takes as long as all the others.
+# What happens in a booted container, with a network of its own, is in nobody's way; it takes nearly as long as all the others.
 BESIDE = ["package"]
 
 

@@ -177,14 +177,7 @@ async fn first(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStr
 }
 
 fn tls(tls: &ServerTls) -> Result<Arc<ClientConfig>, SqlFault> {
-    let roots = roots(tls.ca_file.as_deref())?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS12])
-        .map_err(|e| SqlFault::Tls(e.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    handshake::client(roots(tls.ca_file.as_deref())?)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -23,6 +23,17 @@ use crate::source::sql::fault::SqlFault;
 
 /// The most of our own records that wait to be wrapped: a handshake without a client certificate needs less.
 const MOST_WAITING: usize = 64 * 1024;
+
+/// A client that trusts these.
+pub(super) fn client(roots: RootCertStore) -> Result<Arc<ClientConfig>, SqlFault> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .map_err(|e| SqlFault::Tls(e.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
 
 /// Begins a connection in clear, with a server that allows it.
 pub(super) async fn plain<S>(stream: &mut S) -> Result<(), SqlFault>

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::{ServerConfig, ServerConnection};
 use tokio::io::DuplexStream;
 
 use super::*;
@@ -23,7 +23,7 @@ fn peer(name: &str) -> Peer {
     let key = KeyPair::generate().expect("a key");
     let certificate = CertificateParams::new([name.to_owned()]).expect("a name").signed_by(&key, &ca).expect("signed");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider.clone())
+    let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
@@ -31,12 +31,7 @@ fn peer(name: &str) -> Peer {
         .expect("fits");
     let mut roots = RootCertStore::empty();
     roots.add(ca.der().clone()).expect("a root");
-    let client = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS12])
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Peer { config: Arc::new(config), client: Arc::new(client) }
+    Peer { config: Arc::new(config), client: client(roots).expect("versions") }
 }
 
 async fn packet(stream: &mut DuplexStream) -> io::Result<(u8, Vec<u8>)> {
