@@ -387,14 +387,3 @@ fn durations_have_a_unit() {
         assert_eq!(parse_duration(wrong), None, "{wrong}");
     }
 }
-
-#[test]
-fn urls() {
-    assert_eq!(parse_url("mqtt://h"), Some((false, "h".into(), 1883)));
-    assert_eq!(parse_url("mqtts://10.0.0.1:99/"), Some((true, "10.0.0.1".into(), 99)));
-    for wrong in
-        ["", "h", "mqtt://", "mqtt://:1", "mqtt://h:", "mqtt://h:0", "mqtt://h:99999", "mqtt://u@h", "mqtt://h/x"]
-    {
-        assert_eq!(parse_url(wrong), None, "{wrong}");
-    }
-}
